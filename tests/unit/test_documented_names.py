@@ -13,9 +13,7 @@ from automatum import PushOptions, SyncOptions, Target
 from automatum.api.overrides import resolve_endpoints, resolve_metering
 from automatum.cli.commands import EXIT_USAGE
 from automatum.cli.main import app
-from automatum.config.known_keys import INTERNAL
-from automatum.config.settings import AutomatumSettings, resolve_settings
-from automatum.config.webhook_secret import KEYS as WEBHOOK_KEYS
+from automatum.config.settings import NAMES, AutomatumSettings, resolve_settings
 from automatum.core import errors
 from tests.support import ROOT
 from tests.support.desk import forget
@@ -23,7 +21,7 @@ from tests.support.pages import PAGES, TEXTS, blocks, spans
 
 DOCS = ROOT / "docs"
 GROUP = typer.main.get_command(app)
-SETTINGS = {*AutomatumSettings.get_resolvable_fields(), "notify_url", *WEBHOOK_KEYS}.difference(INTERNAL)
+SETTINGS = set(NAMES)
 OF_AIRFLOW = {"--conf", "--conn-type", "--conn-json"}
 NOT_IN_THE_PINS = {"more_to_do", "evidence"}
 """A verdict, and a key that is there only if the API has reported other limits."""

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo, NotThere, RequestRefused
-from ..core.redaction import register_secret
+from ..core.redaction import Secret, register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .http import DASHBOARD, PLAN, ApiResponse, parse_number
 from .retry import Call, Sender, do_nothing
@@ -56,13 +56,14 @@ class TokenSource:
         max_wait: Seconds that a token request may wait for the rate limit; None for no limit.
     """
 
-    def __init__(self, sender: Sender, reload_credentials: Callable[[], tuple[str, str] | None] = do_nothing) -> None:
+    def __init__(
+        self, sender: Sender, reload_credentials: Callable[[], tuple[str, Secret] | None] = do_nothing
+    ) -> None:
         settings = sender.settings
-        register_secret(settings.client_secret)
         self.max_wait: float | None = None
         self._sender, self._clock = sender, sender.clock
         self._client_id: str = settings.client_id
-        self._client_secret: str = settings.client_secret
+        self._client_secret: Secret = settings.client_secret
         self._ask_again = reload_credentials
         self._grant: _Grant | None = None
         self._refusal: tuple[CredentialsRefused, float] | None = None
@@ -126,7 +127,7 @@ class TokenSource:
 
     def _fetch(self) -> _Grant:
         limiter, budget = self._sender.limiter, self._sender.budget
-        refused: set[str] = set()
+        refused: set[Secret] = set()
         sent_at = 0.0
 
         def acquire(call: Call) -> int:
@@ -138,8 +139,9 @@ class TokenSource:
             except MoreToDo:
                 limiter.release(ticket)
                 raise
-            form = {"client_id": self._client_id, "client_secret": self._client_secret}
-            call.payload = urlencode({"grant_type": "client_credentials", **form}).encode()
+            form = {"grant_type": "client_credentials", "client_id": self._client_id}
+            # Without a name of its own: a traceback with local variables must not show the secret.
+            call.payload = urlencode({**form, "client_secret": self._client_secret.reveal()}).encode()
             sent_at = self._clock.monotonic()
             return ticket
 
@@ -149,7 +151,7 @@ class TokenSource:
         call = Call("POST", TOKEN_PATH, acquire, renew, self._error_for, headers=_HEADERS, renewed_after=(400, 401))
         return _grant(self._sender.run(call), sent_at, self._clock.monotonic())
 
-    def _reload_secret(self, response: ApiResponse, refused: set[str]) -> None:
+    def _reload_secret(self, response: ApiResponse, refused: set[Secret]) -> None:
         """Use the secret that is configured now if it is a new one; raise otherwise."""
         refused.add(self._client_secret)
         message = f"POST {TOKEN_PATH} answered {response.status}: {response.detail}."
@@ -166,7 +168,6 @@ class TokenSource:
             )
         if secret in refused:
             raise CredentialsRefused(message + problem, _VERIFY)
-        register_secret(secret)
         self._client_secret = secret
         logger.info("the client secret was refused; retrying with the new secret from the configuration")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from ..config.reload import reload_credentials
+from ..config.credentials import reload_credentials
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock

@@ -1,4 +1,4 @@
-"""The credentials of an OAuth application: a pair from one section, read again after a rotation, and where it came from."""
+"""The credentials of an OAuth application: a pair from one section, its source, and how it is read again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import ConfigurationError
 from ..core.redaction import Secret
@@ -16,11 +16,9 @@ from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvide
 from .lookup import CREDENTIALS, SECTIONS, clean, describe_places, find, folder_above_with_settings, look_up, opaque
 from .organizations import refuse_shared_application, section_of
 from .toml_files import TomlSection, settings_providers
+from .vaults.address import parse_vault_address
 from .vaults.provider import VaultProvider, register_vault_provider
-from .vaults.store import CredentialStore, VaultSecret, parse_vault_address
-
-if TYPE_CHECKING:
-    from .settings import AutomatumSettings
+from .vaults.store import CredentialStore, VaultSecret
 
 SECRET = CREDENTIALS[1]
 STORE_IN = "--store-in"
@@ -51,7 +49,7 @@ def find_credentials(given: Mapping[str, Any], *sections: tuple[str, ...]) -> di
             if missing := [key for key, value in values.items() if value is None]:
                 raise _not_set(missing[0], section)
             origin = None if found else section
-            found |= values
+            found |= {key: value for key, value in values.items() if value}
     return {**found, "credentials_from": origin}
 
 
@@ -64,15 +62,14 @@ def configured_credential(key: str, section: tuple[str, ...]) -> str | Secret | 
 
 
 def _given(key: str, value: Any) -> str | Secret:
-    value = opaque(value) if key == SECRET else clean(value) if isinstance(value, str) else value
-    if value is not None and not isinstance(value, _KINDS[key]):
-        raise ConfigurationError(key, f"the argument is a {type(value).__name__}.", "Pass a text.")
-    if not value:
+    found = opaque(value) if key == SECRET else clean(value) if isinstance(value, str) else value
+    if not found:
         raise ConfigurationError(
             key, "the argument is empty.", "Pass the credential, or leave the argument out to read the configuration."
         )
-    found: str | Secret = value
-    return found
+    if isinstance(found, (str, Secret)):
+        return found
+    raise ConfigurationError(key, f"the argument is a {type(found).__name__}.", "Pass a text.")
 
 
 def _not_set(key: str, section: tuple[str, ...]) -> ConfigurationError:
@@ -111,22 +108,21 @@ def credentials_of(organization: str, given: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def reload_credentials(settings: AutomatumSettings) -> tuple[str, Secret] | None:
+def reload_credentials(section: tuple[str, ...] | None) -> tuple[str, Secret] | None:
     """Read the client id and secret that are configured now, so that a rotated secret needs no restart.
 
     The environment of a process does not change, except for mounted secrets, which dlt reads each time. Everything else
     is read again. A value in a file overrides a value that a program has set (`dlt.secrets[...] = ...`).
 
     Args:
-        settings: Settings in use.
+        section: Section that those in use come from; None: the program passes them.
 
     Returns:
-        Client id and secret; None if the configuration has none, or the program passes them itself.
+        Client id and secret; None if the configuration has none, or there is no section.
 
     Raises:
         AutomatumError: The configuration cannot be read.
     """
-    section = settings.credentials_from
     if section is None:
         return None
     with _reloading:
@@ -155,7 +151,7 @@ def _drop_cached(provider: ConfigProvider, section: tuple[str, ...]) -> None:
             found = TomlSection(Path(location), section).read() or {}
             for key in CREDENTIALS:
                 value = found.get(key)
-                if isinstance(value, (str, Secret)) and opaque(provider.get_value(key, str, "", *section)[0]) != value:
+                if isinstance(value, (str, Secret)):
                     provider.set_value(key, value.reveal() if isinstance(value, Secret) else value, None, *section)
             if found:
                 return
@@ -196,7 +192,7 @@ def find_secret_source(organization: str | None) -> SecretSource:
     if isinstance(place.provider, SettingsTomlProvider):
         for location in place.provider.locations:
             store = TomlSection(Path(location), section)
-            if (store.read() or {}).get(SECRET) == secret:
+            if opaque((store.read() or {}).get(SECRET)) == secret:
                 return SecretSource(store.description, store)
         return SecretSource("a value that this program set in dlt.secrets")
     if place.is_variable:

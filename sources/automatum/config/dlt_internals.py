@@ -80,7 +80,7 @@ def project_folder() -> Path:
 
 
 def use_systemd_credentials() -> None:
-    """Let dlt read mounted secrets from `$CREDENTIALS_DIRECTORY` of systemd, if it is set and there is no `/run/secrets`.
+    """Let dlt read mounted secrets from systemd's `$CREDENTIALS_DIRECTORY`, if there is no `/run/secrets`.
 
     The name of a secret is that of dlt, such as `sources--automatum--client-secret`.
     """

@@ -42,9 +42,8 @@ def check_keys(names: Sequence[str], sections: Sequence[Path] = ()) -> None:
     Raises:
         ConfigurationError: A name is unknown. The message says where it is and which name is the most similar.
     """
-    tables = {one: [] for one in (SECTIONS, *(one for one in sections if one[:-1] not in (SECTIONS, *sections)))}
-    for table, below in tables.items():
-        below += [one[-1] for one in sections if one[:-1] == table]
+    roots = (SECTIONS, *(one for one in sections if one[:-1] not in (SECTIONS, *sections)))
+    tables = {root: [one[-1] for one in sections if one[:-1] == root] for root in roots}
     tables[SECTIONS] += organization_names()
     for provider in settings_providers():
         # Paths without values: a traceback must not show what may be a secret.
@@ -54,11 +53,11 @@ def check_keys(names: Sequence[str], sections: Sequence[Path] = ()) -> None:
         elif isinstance(provider, BaseDocProvider) and not isinstance(provider, VaultDocProvider):
             places = [Place(provider, path, ".".join(path)) for path in _paths(document_of(provider))]
         for place in places:
-            table = next((one for one in tables if len(place.path) > len(one) and place.path[: len(one)] == one), None)
-            if table is None or (place.is_variable and not place.name.isupper()):
+            found = [one for one in tables if len(place.path) > len(one) and place.path[: len(one)] == one]
+            if not found or (place.is_variable and not place.name.isupper()):
                 _check_elsewhere(place, names)
             else:
-                _check_key(place, table, tables[table], names)
+                _check_key(place, found[0], tables[found[0]], names)
 
 
 def _paths(table: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:

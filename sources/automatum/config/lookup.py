@@ -144,6 +144,8 @@ def _ask(provider: ConfigProvider, key: str, kind: type, section: tuple[str, ...
     value, name = provider.get_value(key, TSecretStrValue if kind is Secret else kind, None, *section)
     if isinstance(value, str):
         value = opaque(value) if kind is Secret else clean(value)
+    elif value is not None and kind is Secret:
+        value = False  # Of another type; a traceback must not show it.
     return (None if value is None or value == "" or value == Secret("") else value), name
 
 
@@ -159,7 +161,9 @@ def clean(text: str) -> str:
 
 
 def opaque(value: Any) -> Any:
-    """A text as a `Secret`; anything else as it is."""
+    """A text as a `Secret`, and a secret without white space and quotes; anything else as it is."""
+    if isinstance(value, Secret):
+        return Secret(clean(value.reveal()))
     return Secret(clean(value)) if isinstance(value, str) else value
 
 
@@ -207,7 +211,7 @@ def folder_above_with_settings() -> Path | None:
 
 
 def register_destination_secrets() -> None:
-    """Redact what is secret in `[destination]` and the variables `DESTINATION__...`: drivers name it in messages (I6)."""
+    """Redact the secrets in `[destination]` and in `DESTINATION__...`: drivers name them in messages (I6)."""
     for provider in settings_providers():
         with suppress(Exception):  # A provider that cannot answer, such as a vault that is away, has nothing to leak.
             value, _ = provider.get_value("destination", dict, None)

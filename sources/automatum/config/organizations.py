@@ -68,9 +68,8 @@ def section_of(organization: str | None) -> tuple[str, ...]:
     names = organization_names()
     if organization not in names:
         known = f"Configured under {KEY}: {', '.join(names) or 'none'}."
-        raise ConfigurationError(
-            "--organization", f"no organization {organization!r}.", f"{suggestion(organization, names)} {known}".lstrip()
-        )
+        step = f"{suggestion(organization, names)} {known}".lstrip()
+        raise ConfigurationError("--organization", f"no organization {organization!r}.", step)
     return (*SECTIONS, organization)
 
 

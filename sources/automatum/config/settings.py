@@ -33,8 +33,8 @@ from .organizations import KEY as ORGANIZATIONS
 from .organizations import configured_organizations, organization_names, section_of
 from .removed_settings import REMOVED_SETTINGS
 from .toml_files import check_files
+from .vaults.address import parse_vault_address
 from .vaults.provider import register_vault_provider
-from .vaults.store import parse_vault_address
 
 Limits = tuple[tuple[int, float], ...]
 """Pairs of requests and seconds."""
@@ -105,6 +105,7 @@ class AutomatumSettings(_Origin):
             differ from the default.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
         accept_organization: Id to which the vendor has changed that of the organization whose rows a dataset has.
+        accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
         max_age: Age of a table's last complete sync above which it counts as stale, such as `26h`. None: no limit.
         history: Keep every version of every row in `<table>_history`.
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
@@ -135,6 +136,7 @@ class AutomatumSettings(_Origin):
     reports: list[Any] | None = None
     deletes: str = "soft"
     accept_organization: str | None = None
+    accept_rejected: bool = False
     max_age: str | None = None
     history: bool = False
     table_format: str | None = None
@@ -242,8 +244,9 @@ def parse_age(text: str, key: str) -> float:
 
 def _plain_kind(hint: Any) -> type:
     """The type to look a setting up with: `list` for `list[str] | None`."""
-    inner = next((one for one in get_args(hint) if type(None) in get_args(hint) and one is not type(None)), hint)
-    return get_origin(inner) or inner
+    inner = get_args(hint)[0] if type(None) in get_args(hint) else hint
+    kind: type = get_origin(inner) or inner
+    return kind
 
 
 _HINTS = get_type_hints(AutomatumSettings)

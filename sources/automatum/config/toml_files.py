@@ -60,7 +60,7 @@ def check_files() -> None:
 def _check_file(path: Path) -> None:
     name = str(path.absolute())
     try:
-        content = path.read_bytes()
+        problem = _problem(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise ConfigurationError(
@@ -73,7 +73,7 @@ def _check_file(path: Path) -> None:
         raise ConfigurationError(
             name, f"cannot be read: {error.strerror or type(error).__name__}.", "Let this user read it, or remove it."
         ) from None
-    if problem := _problem(content):
+    if problem:
         raise ConfigurationError(name, f"{problem}.", _NEXT_STEP)
 
 
@@ -92,10 +92,24 @@ def _problem(content: bytes) -> str:
             end = content.count(b"\n") + (not content.endswith(b"\n"))
             return f"line {end}: the file ends before a value, a quote or a bracket is complete"
         if isinstance(error, KeyAlreadyPresent) or "already exists" in str(error):
-            return f"{f'line {line} ' * bool(line)}repeats a key or a table that the file has already"
+            return f"line {line or _line_of_duplicate(content)} repeats a key or a table that the file has already"
         # tomlkit counts columns from 0.
-        return f"line {line}, column {error.col + 1}: not valid TOML" if isinstance(error, ParseError) else "is not TOML"
+        return (
+            f"line {line}, column {error.col + 1}: not valid TOML" if isinstance(error, ParseError) else "is not TOML"
+        )
     return ""
+
+
+def _line_of_duplicate(content: bytes) -> int:
+    """The first line up to which the text has a duplicate; tomlkit does not always say where it is."""
+    lines = content.decode("utf-8").splitlines()
+    for number in range(1, len(lines)):
+        with suppress(ParseError, UnexpectedEofError):
+            try:
+                tomlkit.parse("\n".join(lines[:number]))
+            except KeyAlreadyPresent:
+                return number
+    return len(lines)
 
 
 def readable_secrets() -> list[Path]:

@@ -26,6 +26,7 @@ _SHORTEST = 6
 _SHORTEST_BASE64 = 8
 """Characters of base64 that stand for nothing but the secret."""
 
+_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*:(//|$)")
 _secrets: set[str] = set()
 _PATTERNS = (
     re.compile(r"(?i)(bearer\s+)[\w.~+/=-]{6,}"),
@@ -44,13 +45,13 @@ class Secret:
     """A secret text that only `reveal` shows: no log, no traceback with local variables, no JSON and no pickle does.
 
     Args:
-        text: The secret. Messages are redacted of it from now on.
+        text: The secret. Messages are redacted of it from now on; of a URL, of its password.
     """
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        register_secret(text)
+        (register_url if _URL.match(text) else register_secret)(text)
         self._text = text
 
     def reveal(self) -> str:
@@ -68,6 +69,12 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+    def __format__(self, specification: str) -> str:
+        return format(REDACTED, specification)
+
+    def __copy__(self) -> Secret:
+        return self
 
     def __deepcopy__(self, memo: object) -> Secret:
         return self

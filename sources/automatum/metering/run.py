@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.session import connect
-from ..config.settings import AutomatumSettings, resolve_settings
-from ..config.webhook_secret import find_webhook_secret
+from ..config.settings import AutomatumSettings, find_webhook_secret, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from ..core.process_info import user_name

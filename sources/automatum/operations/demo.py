@@ -22,6 +22,7 @@ from ..core.clock import utc
 from ..core.defaults import DEFAULT_DATASET
 from ..core.errors import ConfigurationError, worst_exit_code
 from ..core.private_files import check_own
+from ..core.redaction import Secret
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
 from ..warehouse.pipeline import open_pipeline
@@ -136,9 +137,8 @@ def run_demo(database: Path) -> Demo:
     ):
         # The demo must not use what is configured for the real API.
         settings = AutomatumSettings(
-            base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
+            base_url=served.base_url, client_id=served.client_id, client_secret=Secret(served.client_secret)
         )
-        settings.resolve()
         pipeline = open_pipeline(Target(database=database).open(), DEFAULT_DATASET, folder)
         first = sync(connect(settings), pipeline)
         _change_some(served.sandbox)

@@ -12,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..api.connections import Connections
@@ -21,13 +21,13 @@ from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
 from ..api.retry import Sender
 from ..api.session import ApiSession
-from ..config.reload import reload_credentials
-from ..config.secret_source import SECRET, STORE_IN, find_secret_source, open_store
+from ..config.credentials import SECRET, STORE_IN, find_secret_source, open_store, reload_credentials
+from ..config.lookup import opaque
 from ..config.settings import AutomatumSettings
-from ..config.vaults.base import CredentialStore
+from ..config.vaults.store import CredentialStore
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
-from ..core.redaction import register_secret
+from ..core.redaction import Secret, reveal
 from ..endpoints import REGENERATE
 from .applications import SECRET_KEYS, Application, find_application
 from .rescue_file import RescueFile, left_behind, state_folder
@@ -89,9 +89,9 @@ class Rotation:
 class _Response:
     """The response to the request, and the secrets in it."""
 
-    known: str = field(repr=False)
+    known: Secret
     rescue: RescueFile
-    secret: str = field(default="", repr=False)
+    secret: Secret = field(default=Secret(""))
     content: bytes = field(default=b"", repr=False)
     under_way: bool = False
 
@@ -104,10 +104,8 @@ class _Response:
     def inspect(self, content: bytes) -> None:
         self.rescue.save({"answer": content.decode("utf-8", "backslashreplace")})
         self.content = content
-        found = _find_secrets(content, self.known)
-        for secret in found:
-            register_secret(secret)
-        self.secret = found[0] if len(found) == 1 else ""
+        found = [Secret(text) for text in _find_secrets(content, self.known.reveal())]
+        self.secret = found[0] if len(found) == 1 else Secret("")
 
 
 def rotate(
@@ -150,7 +148,7 @@ def _rotate(
     store.check_writable()
     rescue = RescueFile(application.client_id, session.clock.time())
     try:
-        secret = _regenerate(session, application, settings.client_secret if own else "", rescue)
+        secret = _regenerate(session, application, settings.client_secret if own else Secret(""), rescue)
         _store_secret(session, store, {**changes, SECRET: secret}, application, rescue)
     except AutomatumError:
         raise
@@ -193,10 +191,9 @@ def _rotation_lock(session: ApiSession) -> Iterator[None]:
         yield
 
 
-def _take_token(session: ApiSession, application: Application, secret: str) -> None:
+def _take_token(session: ApiSession, application: Application, secret: Secret) -> None:
     """Take a token with this secret, and not with another one of the configuration."""
-    settings = session.settings.copy()
-    settings.client_id, settings.client_secret = application.client_id, secret
+    settings = replace(session.settings, client_id=application.client_id, client_secret=secret)
     with Connections() as connections:
         limiter = open_rate_limiter(settings, session.clock)
         tokens = TokenSource(Sender(settings, session.clock, limiter, session.budget, connections))
@@ -204,10 +201,10 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
         tokens.token()
 
 
-def _find_shadowing_source(settings: AutomatumSettings, secret: str) -> str:
+def _find_shadowing_source(settings: AutomatumSettings, secret: Secret) -> str:
     """A source whose other secret takes precedence over the stored one; empty if there is none."""
     with suppress(AutomatumError):
-        found = reload_credentials(settings)
+        found = reload_credentials(settings.credentials_from)
         if found is None or found[1] != secret:
             return find_secret_source(settings.organization).description
     return ""
@@ -229,7 +226,7 @@ def _choose_store(settings: AutomatumSettings, store_in: str | None) -> Credenti
 
 def _check_store(
     store: CredentialStore, application: Application, settings: AutomatumSettings, own: bool, store_in: str | None
-) -> dict[str, str]:
+) -> dict[str, str | Secret]:
     """Check that the store is for this application; returns what to store besides the secret."""
     if not own and store_in is None:
         raise ConfigurationError(
@@ -245,14 +242,14 @@ def _check_store(
             f"{store.description} holds the credentials of {there}, not of {application.client_id}.",
             "Name another store. Nothing was changed.",
         )
-    if store_in is None and str(found.get(SECRET, "")).strip() != settings.client_secret.strip():
+    if store_in is None and opaque(found.get(SECRET)) != settings.client_secret:
         raise ConfigurationError(
             store.description, "the secret there has just changed.", "Run again. Nothing was changed."
         )
     return {} if there or store_in is None else {"client_id": application.client_id}
 
 
-def _regenerate(session: ApiSession, application: Application, known: str, rescue: RescueFile) -> str:
+def _regenerate(session: ApiSession, application: Application, known: Secret, rescue: RescueFile) -> Secret:
     """Regenerate the secret; returns the new one."""
     answer = _Response(known, rescue)
     path = f"{application.path}/{REGENERATE}"
@@ -304,7 +301,7 @@ def _find_secrets(content: bytes, known: str) -> list[str]:
 def _store_secret(
     session: ApiSession,
     store: CredentialStore,
-    changes: dict[str, str],
+    changes: dict[str, str | Secret],
     application: Application,
     rescue: RescueFile,
 ) -> None:
@@ -326,7 +323,7 @@ def _store_secret(
             # Also what ends this process: the secret must not be lost with it.
             problem, broken = type(error).__name__, error
             break
-    rescue.save({"client_id": application.client_id, **changes})
+    rescue.save({"client_id": application.client_id, SECRET: reveal(changes[SECRET])})
     if broken is not None:
         logger.error("the new secret is not stored: %s", problem)
     raise SecretNotKept(

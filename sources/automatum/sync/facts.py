@@ -182,4 +182,5 @@ def latest_use(past: Sequence[PastSweep]) -> dict[str, Any] | None:
 
 def mark_of(settings: AutomatumSettings) -> str:
     """Eight hex digits of a hash, which tell one secret from another, and are far too few to find a secret by."""
-    return hashlib.sha256(f"automatum {settings.client_id} {settings.client_secret}".encode()).hexdigest()[:8]
+    text = "automatum {} {}".format
+    return hashlib.sha256(text(settings.client_id, settings.client_secret.reveal()).encode()).hexdigest()[:8]

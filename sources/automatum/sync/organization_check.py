@@ -47,7 +47,7 @@ class OrganizationCheck:
     def __init__(self, session: ApiSession) -> None:
         self.refusal: ConfigurationError | None = None
         self._session, self._settings = session, session.settings
-        self._id = (self._settings.organization_id or "") if self._settings.named_id else ""
+        self._id = self._settings.organization_id or ""
         self._started = self._named = self._other_application = False
         self._dataset = ""
         self._asked: set[str] | None = None
@@ -93,7 +93,7 @@ class OrganizationCheck:
             RequestError: From the API.
         """
         settings, own = self._settings, self._id
-        if self._named and not settings.named_id:
+        if self._named and not settings.organization_id:
             return
         named = _usable(table.organizations(records)) or (self._ask() if self._other_application else set())
         if not named:
@@ -101,7 +101,7 @@ class OrganizationCheck:
             if self._other_application and settings.accept_organization != accept:
                 self._refuse("are another application's, and no record names its organization", own, accept)
             return
-        if settings.named_id and (foreign := named - {own}):
+        if settings.organization_id and (foreign := named - {own}):
             self.refusal = ConfigurationError(
                 "sources.automatum.organizations",
                 f"{settings.organization} is said to be {own}, but its {table.endpoint.table} belong to "

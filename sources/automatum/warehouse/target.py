@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.common.pipeline import get_dlt_pipelines_dir
 
-from ..config.destination_secrets import register_destination_secrets
+from ..config.lookup import register_destination_secrets
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB

@@ -29,7 +29,7 @@ from automatum.core.errors import (
     QuotaExhausted,
     RequestRefused,
 )
-from automatum.core.redaction import redact_logging
+from automatum.core.redaction import Secret, redact_logging
 from tests.support.clocks import FakeClock
 from tests.support.loopback import Loopback, Say, closed_port, error, token
 
@@ -59,10 +59,10 @@ def build(server, clock):
 
     def one(url=None, clock=clock, limits=((1000, 60.0),), budget=None, **more):
         settings = AutomatumSettings()
-        settings.client_id, settings.client_secret, settings.base_url = "app_canary", SECRET, url or server.url
+        settings.client_id, settings.client_secret, settings.base_url = "app_canary", Secret(SECRET), url or server.url
         for name, value in more.items():
             setattr(settings, name, value)
-        settings.resolve()
+        settings.check()
         opened.append(Connections())
         limiter = RateLimiter(limits, ((1000, 60.0),), clock)
         return ApiClient(Sender(settings, clock, limiter, budget or Budget(clock), opened[-1], random.Random(1)))

@@ -21,6 +21,7 @@ from automatum.core.errors import (
     QuotaExhausted,
     RequestRefused,
 )
+from automatum.core.redaction import Secret
 from tests.support.clocks import FakeClock
 from tests.support.loopback import Loopback, Say, closed_port, error, token
 
@@ -49,9 +50,10 @@ def build(url, connections, clock, limits=((1000, 60.0),), budget=None, reload_c
     budget = budget or Budget(clock)
     limiter = RateLimiter(limits, ((1000, 60.0),), clock)
     settings = AutomatumSettings()
-    settings.base_url, settings.client_id, settings.client_secret = url, "app_1a2b", SECRET
+    settings.base_url, settings.client_id, settings.client_secret = url, "app_1a2b", Secret(SECRET)
     settings.request_timeout = 5.0
-    settings.update(more)
+    for name, value in more.items():
+        setattr(settings, name, value)
     sender = Sender(settings, clock, limiter, budget, connections, random.Random(1))
     one = TokenSource(sender, reload_credentials or do_nothing)
     one.limiter, one.budget = limiter, budget
@@ -137,14 +139,14 @@ def test_refused_credentials_are_not_tried_again_for_a_minute(server, source, cl
 
 
 def test_a_new_secret_is_found_after_a_refusal(server, clock):
-    found = [("app_1a2b", SECRET)]
+    found = [("app_1a2b", Secret(SECRET))]
     with Connections() as connections:
         source = build(server.url, connections, clock, reload_credentials=lambda: found[0])
         server.say(URL, *[error(401, "Invalid client credentials")] * 2, token("one"))
         for _ in range(2):
             with pytest.raises(CredentialsRefused):
                 source.token()
-        found[0] = ("app_1a2b", "secret_new")
+        found[0] = ("app_1a2b", Secret("secret_new"))
         clock.advance(61)
         assert source.token() == "one"
     assert len(server.seen) == 3

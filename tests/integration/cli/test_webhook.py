@@ -390,7 +390,7 @@ def test_the_secret_of_the_application_is_blotted_out_of_everything(start, desk)
     secret = "canary+secret/with=signs"
     served = start(**SMALL, apps=(AppConfig(client_secret=secret),))
     desk.use(served)
-    assert resolve_settings().client_secret == secret
+    assert resolve_settings().client_secret.reveal() == secret
     body = notice("sync", f"x {secret}", 1, {"verdict": secret}, [ConfigurationError(secret, secret, secret)])
     assert "canary" not in json.dumps(body)
     assert "canary" not in result_line("sync", "complete", 0, cost=f"x {secret}")

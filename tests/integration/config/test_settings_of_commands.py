@@ -184,8 +184,8 @@ class TestNames:
         refused(discover(), f"{path} line 4", "sources.automatum.acme", words)
 
     def test_in_the_entry_of_an_organization(self, desk, discover):
-        write(desk, "[[sources.automatum.organizations]]\nname = 'acme'\nbase_ulr = 'x'\n")
-        refused(discover(), "sources.automatum.organizations[0].base_ulr", "Did you mean base_url?")
+        write(desk, "[[sources.automatum.organizations]]\nname = 'acme'\norganisation_id = 'x'\n")
+        refused(discover(), "sources.automatum.organizations[0].organisation_id", "Did you mean organization_id?")
 
     @pytest.mark.parametrize(
         ("settings", "words"),
@@ -223,9 +223,9 @@ class TestNames:
         refused(discover(), variable, words)
 
     def test_variables_of_organizations(self, desk, monkeypatch, discover):
-        desk.set(organizations=[{"name": "acme"}, {"name": "globex", "credentials": "sources.automatum.prod"}])
+        desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
         monkeypatch.setenv("SOURCES__AUTOMATUM__ACME__HISTORY", "true")
-        monkeypatch.setenv("SOURCES__AUTOMATUM__PROD__CLIENT_ID", "app_2")
+        monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__CLIENT_ID", "app_2")
         assert discover().code == 0
         monkeypatch.setenv("SOURCES__AUTOMATUM__ACME__HISTROY", "true")
         refused(discover(), "Did you mean SOURCES__AUTOMATUM__ACME__HISTORY?")
@@ -313,8 +313,8 @@ class TestTypes:
             ("lookback_days = true", "a whole number"),
             ('lookback_days = "many"', "lookback_days = 5"),
             ("request_timeout = nan", "request_timeout"),
-            ("metering_grace_minutes = -1", "metering_grace_minutes: -1.0 is negative"),
-            ("metering_max_amount = -0.5", "metering_max_amount: -0.5 is negative"),
+            ("metering_grace_minutes = -1", "metering_grace_minutes: -1.0 is below 0"),
+            ("metering_max_amount = -0.5", "metering_max_amount: -0.5 is below 0"),
             ("metering_grace_minutes = inf", "not finite"),
             ("deletes = ['soft']", "a text"),
             ('endpoints = "x"', "[sources.automatum.endpoints.entitlements]"),
@@ -384,8 +384,8 @@ class TestCredentials:
     @pytest.mark.parametrize("elsewhere", [False, True])
     def test_one_application_of_two_organizations(self, desk, elsewhere):
         """I5: one application reads and bills one organization; at another host it is another application."""
-        other = {"name": "globex", **({"base_url": "https://eu.example.com"} if elsewhere else {})}
-        desk.set(organizations=[{"name": "acme"}, other])
+        desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
+        desk.set(globex__base_url="https://eu.example.com" if elsewhere else None)
         for name in ("acme", "globex"):
             desk.set(**{f"{name}__client_id": "app_1", f"{name}__client_secret": CANARY})
         if elsewhere:

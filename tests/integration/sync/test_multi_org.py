@@ -457,14 +457,15 @@ def configure(monkeypatch, *entries):
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([{"name": "acme"}, {"name": "acme"}], "two entries have the name acme"),
-        ([{"name": "a", "credentials": "x"}, {"name": "b", "credentials": "x"}], "two entries have the credentials x"),
-        ([{"name": "a", "organization_id": "b"}, {"name": "b"}], "two entries have the organization_id b"),
-        ([{"credentials": "x"}], "needs a name"),
+        ([{"name": "acme"}, {"name": "acme"}], "two entries have the name or id acme"),
+        ([{"name": "a", "organization_id": "b"}, {"name": "b"}], "two entries have the name or id b"),
+        ([{"organization_id": "x"}], "needs a name"),
         (["acme"], "needs a name"),
         ([{"name": "Acme Inc"}], "'Acme Inc' is not a name"),
         ([{"name": "acme", "secret": "x"}], r"organizations\[0\].secret: no such setting"),
-        ([{"name": "acme", "base_url": 7}], r"organizations\[0\].base_url: not a text"),
+        ([{"name": "acme", "organization_id": 7}], r"organizations\[0\].organization_id: not a text"),
+        ([{"name": "acme", "base_url": "x"}], r"organizations\[0\].base_url: was removed. Write it in the section"),
+        ([{"name": "acme", "credentials": "x"}], r"in the section \[sources.automatum.acme\], as client_id"),
     ],
 )
 def test_entries_that_make_no_sense_are_named(monkeypatch, entries, said):
@@ -481,17 +482,17 @@ def test_a_name_must_not_be_that_of_a_setting(monkeypatch):
 
 
 def test_credentials_are_never_those_of_another_while_other_settings_are_shared(monkeypatch, desk):
-    configure(monkeypatch, {"name": "acme"}, {"name": "globex", "credentials": "vendors.globex"})
+    configure(monkeypatch, {"name": "acme"}, {"name": "globex"})
     desk.set(client_id="app_shared", client_secret="secret_shared_shared", lookback_days=77)
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
-    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: is not set.*organization acme"):
+    with pytest.raises(ConfigurationError, match=r"automatum.acme.client_id: is not set.*not used in its place"):
         resolve_settings(organization="acme")
-    monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_ID", "app_globex")
-    monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_SECRET", "secret_globex_globex")
+    monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__CLIENT_ID", "app_globex")
+    monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__CLIENT_SECRET", "secret_globex_globex")
     monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__DELETES", "hard")
     found = resolve_settings(organization="globex")
-    assert (found.client_id, found.client_secret) == ("app_globex", "secret_globex_globex")
+    assert (found.client_id, found.client_secret.reveal()) == ("app_globex", "secret_globex_globex")
     assert (found.deletes, found.lookback_days, found.owner) == ("hard", 77, "globex")
 
 
@@ -499,7 +500,7 @@ def test_a_toml_list_is_read_like_one_of_the_environment():
     Path(".dlt").mkdir()
     Path(".dlt/config.toml").write_text(
         '[[sources.automatum.organizations]]\nname = "acme"\n[[sources.automatum.organizations]]\nname = "globex"\n'
-        'base_url = "https://api.example.com"\n'
+        '[sources.automatum.globex]\nbase_url = "https://api.example.com"\n'
     )
     Path(".dlt/secrets.toml").write_text(
         '[sources.automatum.globex]\nclient_id = "app_toml"\nclient_secret = "secret_toml_toml"\n'

@@ -10,8 +10,11 @@ import dlt
 from airflow.sdk._shared.secrets_masker import redact
 from automatum.config.airflow import airflow_settings
 from automatum.core.errors import AutomatumError
-from automatum.config.reload import reload_credentials
+from automatum.core.redaction import Secret
+from automatum.config.credentials import reload_credentials
 from automatum.config.settings import resolve_settings
+
+plain = lambda value: value.reveal() if isinstance(value, Secret) else value
 
 def show(told, organization, names):
     os.environ.update(told)
@@ -20,7 +23,7 @@ def show(told, organization, names):
         with airflow_settings(organization) as warehouse:
             settings = resolve_settings(organization=organization)
             found = {
-                "settings": {name: getattr(settings, name) for name in names},
+                "settings": {name: plain(getattr(settings, name)) for name in names},
                 "warehouse": [warehouse.destination, warehouse.database],
                 "postgres": dlt.secrets.get("destination.postgres.credentials"),
             }
@@ -39,7 +42,7 @@ def rotated():
     with airflow_settings():
         settings = resolve_settings()
         os.environ["AIRFLOW_CONN_AUTOMATUM"] = with_secret("secret-after")
-        return [settings.client_secret, *reload_credentials(settings)]
+        return [plain(one) for one in (settings.client_secret, *reload_credentials(settings.credentials_from))]
 
 cases, texts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 found = {name: show(**case) for name, case in cases.items()}
@@ -70,7 +73,6 @@ _ORGANIZATIONS = {
         name = "acme"
         [[sources.automatum.organizations]]
         name = "globex"
-        credentials = "vendors.globex"
     """,
     "AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", host="http://127.0.0.1", port=8700),
     "AIRFLOW_CONN_AUTOMATUM_ACME": connection(
@@ -188,7 +190,6 @@ def test_the_worker_configuration_holds_where_airflow_says_nothing(shown):
 
 
 def test_each_organization_has_its_connection_over_what_is_common(shown):
-    """The section that an entry names for its credentials is respected, too."""
     base = {"base_url": "http://127.0.0.1:8700", "history": True}
     assert shown[0]["acme"]["settings"] == {
         **base,

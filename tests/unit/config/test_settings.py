@@ -42,7 +42,7 @@ def test_dlts_names_in_the_environment(monkeypatch):
     monkeypatch.setenv("SOURCES__AUTOMATUM__APPLICATION_LIMITS", json.dumps([[5, 1], [9, 60.5]]))
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     settings = resolve_settings()
-    assert (settings.client_id, settings.client_secret) == ("app_dlt", "secret_dlt_123456")
+    assert (settings.client_id, settings.client_secret.reveal()) == ("app_dlt", "secret_dlt_123456")
     assert settings.app_limits() == ((5, 1.0), (9, 60.5))
 
 
@@ -50,8 +50,7 @@ def test_the_vendors_names_in_the_environment(monkeypatch):
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "vendor-canary-123456")
     settings = resolve_settings()
-    assert (settings.client_id, settings.client_secret) == ("app_vendor", "vendor-canary-123456")
-    assert settings.is_resolved()
+    assert (settings.client_id, settings.client_secret.reveal()) == ("app_vendor", "vendor-canary-123456")
     assert redact("vendor-canary-123456") == "***"
 
 

@@ -1,9 +1,9 @@
 """A secret that systemd mounts is found, by the name that dlt gives it."""
 
 from dlt.common.configuration.providers import environ
-from dlt.common.typing import TSecretStrValue
 
 from automatum.config.lookup import look_up
+from automatum.core.redaction import Secret
 
 
 def test_a_loaded_credential_is_read(tmp_path, monkeypatch):
@@ -12,7 +12,7 @@ def test_a_loaded_credential_is_read(tmp_path, monkeypatch):
     folder = tmp_path / "100%sure"
     folder.mkdir()
     (folder / "sources--automatum--client-secret").write_text("secret_canary_9\n")
-    assert look_up("client_secret", TSecretStrValue) is None
+    assert look_up("client_secret", Secret) is None
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
-    assert look_up("client_secret", TSecretStrValue).strip() == "secret_canary_9"
+    assert look_up("client_secret", Secret) == Secret("secret_canary_9")
     monkeypatch.delenv("SOURCES__AUTOMATUM__CLIENT_SECRET", raising=False)  # dlt leaves it there.

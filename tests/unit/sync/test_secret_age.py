@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.config.settings import AutomatumSettings
+from automatum.core.redaction import Secret
 from automatum.sync.facts import PastSweep, SweepFacts, first_use, in_use_since, latest_use, too_old
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -13,7 +14,7 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 def settings(secret):
     made = AutomatumSettings()
-    made.client_id, made.client_secret = "app_1", secret
+    made.client_id, made.client_secret = "app_1", Secret(secret)
     return made
 
 

@@ -13,9 +13,8 @@ from typing import Any
 import platformdirs
 
 from ...config.base_url import host_key
-from ...config.limits import Limits
 from ...config.organizations import insert_organization
-from ...config.settings import AutomatumSettings
+from ...config.settings import AutomatumSettings, Limits
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
@@ -256,7 +255,7 @@ def state_name(settings: AutomatumSettings) -> str:
 
 
 def _store(settings: AutomatumSettings, clock: Clock) -> Store:
-    url, name = settings.quota_url, state_name(settings)
+    url, name = settings.quota_url.reveal() if settings.quota_url else "", state_name(settings)
     if not url:
         path = platformdirs.user_state_path("automatum", appauthor=False) / f"quota-{name}.sqlite"
         try:

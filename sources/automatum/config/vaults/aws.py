@@ -16,7 +16,7 @@ import orjson
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, reveal, sealed
-from .store import KEY, VaultAddress
+from .address import KEY, VaultAddress
 
 TRIAL_STAGE = "AUTOMATUM_TRIAL"
 """Staging label of the version that a trial puts. The current version stays current."""
@@ -134,7 +134,9 @@ def _failure(address: VaultAddress, error: Exception) -> AutomatumError:
             f"{address}: botocore found no AWS credentials: {said}.",
             "Set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the machine a role.",
         )
-    return VaultUnreachable(f"{address}: no answer from AWS: {said}.", "Run again later; check the network and a proxy.")
+    return VaultUnreachable(
+        f"{address}: no answer from AWS: {said}.", "Run again later; check the network and a proxy."
+    )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from urllib3.util import Retry
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, register_secret, reveal, sealed
-from .store import KEY, VaultAddress, vault_server_url
+from .address import KEY, VaultAddress, vault_server_url
 
 TIMEOUT = 10
 """Seconds to wait for a connection, and for each part of a response."""
@@ -56,8 +56,7 @@ def write(address: VaultAddress, document: Mapping[str, Any], version: int, *, t
     at = {"path": address.name, "mount_point": address.mount}
 
     def put() -> Any:
-        plain = orjson.loads(orjson.dumps(document, reveal))
-        return kv.create_or_update_secret(secret=plain, cas=version, **at)
+        return kv.create_or_update_secret(secret=orjson.loads(orjson.dumps(document, reveal)), cas=version, **at)
 
     if _ask(address, put) is None:
         raise ConfigurationError(KEY, f"{address}: there is no such mount.", "Name the mount of a KV engine.")

@@ -63,7 +63,7 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     another's credentials.
     """
     if settings.ledger_url:
-        return insert_organization(KEY, settings.ledger_url, settings.organization)
+        return insert_organization(KEY, settings.ledger_url.reveal(), settings.organization)
     suffix = f"-{settings.organization}" if settings.organization else ""
     return f"{_SQLITE}{_data_folder() / f'metering-{ledger_key(settings.base_url)}{suffix}.sqlite'}"
 

@@ -17,6 +17,7 @@ from automatum.api.retry import Sender
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import CredentialsRefused, QuotaExhausted, VaultUnreachable
+from automatum.core.redaction import Secret
 from tests.support.clocks import FakeClock
 from tests.support.desk import VOLUME, api_requests
 from tests.support.loopback import Loopback, error, token
@@ -56,7 +57,7 @@ def source(server):
             asked, budget = Asked(*answers), Budget(clock)
             limiter = RateLimiter(limits, ((1000, 60.0),), clock)
             settings = AutomatumSettings()
-            settings.base_url, settings.client_id, settings.client_secret = server.url, "app_1", OLD
+            settings.base_url, settings.client_id, settings.client_secret = server.url, "app_1", Secret(OLD)
             settings.request_timeout = 5.0
             one = TokenSource(Sender(settings, clock, limiter, budget, connections, random.Random(1)), asked)
             one.asked, one.budget = asked, budget
@@ -69,7 +70,7 @@ def source(server):
 def test_a_newer_secret_is_tried_once_and_charged(server, source, status):
     """I4: the second token request is charged like the first."""
     server.say(URL, error(status, "Invalid client credentials"), token("fresh"))
-    one = source(("app_1", NEW))
+    one = source(("app_1", Secret(NEW)))
     assert one.token() == "fresh"
     assert one.asked.times == 1
     assert [NEW.encode() in seen.body for seen in server.seen] == [False, True]
@@ -82,14 +83,14 @@ def test_a_newer_secret_is_tried_once_and_charged(server, source, status):
 def test_a_newer_secret_is_not_tried_if_the_rate_limit_is_used_up(server, source):
     """I4: nothing is sent that the quota does not allow."""
     server.say(URL, REFUSED, token("fresh"))
-    one = source(("app_1", NEW), limits=((1, 3600.0),))
+    one = source(("app_1", Secret(NEW)), limits=((1, 3600.0),))
     one.max_wait = NO_WAIT
     with pytest.raises(QuotaExhausted):
         one.token()
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("answer", [("app_1", OLD), None])
+@pytest.mark.parametrize("answer", [("app_1", Secret(OLD)), None])
 def test_the_same_secret_is_not_sent_again(server, source, answer):
     server.say(URL, REFUSED)
     one = source(answer)
@@ -102,7 +103,7 @@ def test_the_same_secret_is_not_sent_again(server, source, answer):
 
 def test_a_secret_that_came_back_is_not_sent_again(server, source):
     server.say(URL, REFUSED)
-    one = source(("app_1", NEW), ("app_1", NEWER), ("app_1", OLD))
+    one = source(("app_1", Secret(NEW)), ("app_1", Secret(NEWER)), ("app_1", Secret(OLD)))
     with pytest.raises(CredentialsRefused):
         one.token()
     assert (len(server.seen), one.asked.times) == (3, 3)
@@ -122,7 +123,7 @@ def test_a_vault_that_is_down_is_named_beside_the_refusal(server, source):
 def test_another_application_is_not_taken_up(server, source):
     """Each application has its own rate limit."""
     server.say(URL, REFUSED)
-    one = source(("app_2", NEW))
+    one = source(("app_2", Secret(NEW)))
     with pytest.raises(CredentialsRefused, match="names another application, app_2"):
         one.token()
     assert len(server.seen) == 1
@@ -138,7 +139,7 @@ def test_other_failures_do_not_read_the_configuration_again(server, source):
 
 def test_many_threads_ask_once(server, source):
     server.say(URL, REFUSED, token("fresh"))
-    one = source(("app_1", NEW))
+    one = source(("app_1", Secret(NEW)))
     got = []
     threads = [threading.Thread(target=lambda: got.append(one.token())) for _ in range(8)]
     for thread in threads:

@@ -9,16 +9,17 @@ from dlt.common.runtime.run_context import active
 
 from automatum import automatum_source
 from automatum.config.settings import resolve_settings
-from automatum.config.vaults.base import open_vault
-from automatum.config.vaults.dlt_provider import NAME, register_vault_provider
-from automatum.config.vaults.uri import parse_vault_uri
+from automatum.config.vaults.address import parse_vault_address
+from automatum.config.vaults.provider import NAME, register_vault_provider
+from automatum.config.vaults.store import VaultSecret
 from automatum.core.errors import ConfigurationError, VaultDenied, VaultUnreachable
-from automatum.core.redaction import redact, register_secret
+from automatum.core.redaction import Secret, redact, register_secret
 from tests.support.loopback import Loopback, Say, closed_port
 from tests.support.vaulting import aws, aws_server, bao, bao_server, kept  # noqa: F401
 
 CANARY = "opaque-canary-5f2e9a"
 BOTH = {"client_id": "app_vaulted", "client_secret": CANARY}
+READ = {"client_id": "app_vaulted", "client_secret": Secret(CANARY)}
 
 
 @pytest.fixture(params=["bao", "aws"])
@@ -30,18 +31,8 @@ def secret(request):
 @pytest.fixture
 def asked(monkeypatch):
     """Names of the secrets that have been asked for, in their order."""
-    from automatum.config.vaults.aws import AwsSecret
-    from automatum.config.vaults.hashicorp import VaultSecret
-
-    seen = []
-    for place in (AwsSecret, VaultSecret):
-        real = place.read
-
-        def read(self, real=real):
-            seen.append(self.description)
-            return real(self)
-
-        monkeypatch.setattr(place, "read", read)
+    seen, real = [], VaultSecret.read
+    monkeypatch.setattr(VaultSecret, "read", lambda self: seen.append(self.description) or real(self))
     return seen
 
 
@@ -50,7 +41,11 @@ def test_credentials_come_from_the_vault_by_one_lookup(secret, desk, asked):
     secret.put({**BOTH, "quota_url": "memory://"})
     desk.set(secrets_from=secret.address)
     settings = resolve_settings()
-    assert (settings.client_id, settings.client_secret, settings.quota_url) == ("app_vaulted", CANARY, "memory://")
+    assert (settings.client_id, settings.client_secret, settings.quota_url) == (
+        "app_vaulted",
+        Secret(CANARY),
+        Secret("memory://"),
+    )
     resolve_settings()
     assert asked == [secret.address]
     assert redact(f"x {CANARY} y") == "x *** y"
@@ -63,7 +58,7 @@ def test_the_environment_and_secrets_toml_come_first(secret, desk):
     (desk.folder / ".dlt/secrets.toml").write_text('[sources.automatum]\nclient_secret = "secret_of_the_file"\n')
     active().reload()  # as a new process would find the file
     settings = resolve_settings()
-    assert (settings.client_id, settings.client_secret) == ("app_of_the_environment", "secret_of_the_file")
+    assert (settings.client_id, settings.client_secret) == ("app_of_the_environment", Secret("secret_of_the_file"))
 
 
 def test_the_placeholders_of_dlt_init_do_not_hide_the_vault(secret, desk):
@@ -74,7 +69,7 @@ def test_the_placeholders_of_dlt_init_do_not_hide_the_vault(secret, desk):
     (desk.folder / ".dlt/secrets.toml").write_text(text)
     active().reload()
     settings = resolve_settings()
-    assert (settings.client_id, settings.client_secret) == ("app_vaulted", CANARY)
+    assert (settings.client_id, settings.client_secret) == ("app_vaulted", Secret(CANARY))
 
 
 def test_a_key_in_another_spelling_is_named_without_its_value(secret, desk):
@@ -100,9 +95,9 @@ def test_each_organization_has_a_secret_of_its_own(secret, desk, asked):
     secret.put({"client_id": "app_a", "client_secret": "secret_of_acme_1"}, "acme")
     secret.put({"client_id": "app_g", "client_secret": "secret_of_globex"}, "globex")
     desk.set(secrets_from=secret.address)
-    desk.set(organizations=[{"name": "acme"}, {"name": "globex", "credentials": "vendors.globex"}])
+    desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
     found = {name: resolve_settings(organization=name) for name in ("acme", "globex", "acme")}
-    assert {name: (one.client_id, one.client_secret) for name, one in found.items()} == {
+    assert {name: (one.client_id, one.client_secret.reveal()) for name, one in found.items()} == {
         "acme": ("app_a", "secret_of_acme_1"),
         "globex": ("app_g", "secret_of_globex"),
     }
@@ -196,7 +191,7 @@ def test_an_address_that_makes_no_sense_is_named(desk, address, problem):
     ],
 )
 def test_an_address_reads_as_it_was_written(address):
-    assert str(parse_vault_uri(address)) == address
+    assert str(parse_vault_address(address)) == address
 
 
 # What a vault may do instead of answering.
@@ -239,7 +234,7 @@ def test_whatever_vault_answers_is_told_without_secrets(monkeypatch, answer, rai
     monkeypatch.setenv("VAULT_TOKEN", "vault-token-canary")
     with Loopback() as server:
         server.say("/v1/secret/data/x", answer)
-        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).secret(None)
+        place = VaultSecret(parse_vault_address(server.url.replace("http", "vault+http") + "/secret/x"))
         redact_known = pytest.importorskip("automatum.core.redaction")
         redact_known.register_secret(CANARY)
         register_secret(CANARY)
@@ -257,7 +252,7 @@ def test_the_vault_token_does_not_follow_a_redirect(monkeypatch):
     with Loopback() as server, Loopback() as thief:
         elsewhere = thief.url.replace("127.0.0.1", "localhost")
         server.say("/v1/secret/data/x", Say(307, b"", headers={"Location": f"{elsewhere}/v1/secret/data/x"}))
-        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).secret(None)
+        place = VaultSecret(parse_vault_address(server.url.replace("http", "vault+http") + "/secret/x"))
         with pytest.raises(VaultUnreachable, match="a redirect to localhost, which is not followed"):
             place.read()
         assert thief.seen == []
@@ -268,7 +263,7 @@ def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
     found = {"data": {"data": dict(BOTH), "metadata": {"version": 3}}}
     with Loopback() as server:
         server.say("/v1/secret/data/x", Say(200, found), vault_says(503, ["busy"]))
-        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).secret(None)
+        place = VaultSecret(parse_vault_address(server.url.replace("http", "vault+http") + "/secret/x"))
         with pytest.raises(VaultUnreachable):
             place.write({"client_secret": "another-canary"})
         assert [one.method for one in server.seen] == ["GET", "POST"]
@@ -278,28 +273,28 @@ def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
 def test_without_a_token_vault_is_not_asked(bao, monkeypatch):  # noqa: F811
     monkeypatch.delenv("VAULT_TOKEN")
     with pytest.raises(VaultDenied, match="no Vault token was found") as caught:
-        open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/x")).secret(None).read()
+        VaultSecret(parse_vault_address(f"vault+http://{bao.host}/secret/x")).read()
     assert caught.value.exit_code == 77
     assert "vault login" in caught.value.next_step
 
 
 def test_vault_is_logged_in_to_in_its_usual_ways(bao, monkeypatch, tmp_path):  # noqa: F811
     bao.put("ways", BOTH)
-    address = parse_vault_uri("vault:///secret/ways")
+    address = parse_vault_address("vault:///secret/ways")
     monkeypatch.setenv("VAULT_ADDR", f"http://{bao.host}")
-    assert open_vault(address).secret(None).read() == BOTH
+    assert VaultSecret(address).read() == READ
     monkeypatch.delenv("VAULT_TOKEN")
     (tmp_path / "home/.vault-token").write_text(bao.token_for("ways", "read") + "\n")
-    assert open_vault(address).secret(None).read() == BOTH
+    assert VaultSecret(address).read() == READ
     (tmp_path / "home/.vault-token").unlink()
     role, secret_id = bao.role_for("ways", "read")
     monkeypatch.setenv("VAULT_ROLE_ID", role)
     monkeypatch.setenv("VAULT_SECRET_ID", secret_id)
-    assert open_vault(address).secret(None).read() == BOTH
+    assert VaultSecret(address).read() == READ
     assert redact(secret_id) == "***"
     monkeypatch.setenv("VAULT_SECRET_ID", "wrong-canary-1234")
     with pytest.raises((VaultDenied, ConfigurationError)) as caught:
-        open_vault(address).secret(None).read()
+        VaultSecret(address).read()
     assert "wrong-canary" not in str(caught.value)
 
 
@@ -315,21 +310,21 @@ def test_a_vault_policy_that_names_another_path_denies(bao, desk, monkeypatch): 
 def test_a_deleted_vault_secret_is_not_there(bao):  # noqa: F811
     bao.put("deleted", BOTH)
     bao.root.secrets.kv.v2.delete_latest_version_of_secret(path="deleted")
-    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/deleted")).secret(None)
+    place = VaultSecret(parse_vault_address(f"vault+http://{bao.host}/secret/deleted"))
     assert place.read() is None
     place.write(BOTH)
-    assert place.read() == BOTH
+    assert place.read() == READ
 
 
 def test_aws_needs_botocore_and_not_boto3(aws, monkeypatch):  # noqa: F811
     """boto3 and s3fs each pin botocore, and older versions of pip find no versions of both."""
     aws.put("alone", BOTH)
-    address = parse_vault_uri("aws-secretsmanager://eu-central-1/alone")
+    address = parse_vault_address("aws-secretsmanager://eu-central-1/alone")
     monkeypatch.setitem(sys.modules, "boto3", None)  # the import fails, as if it was not installed
-    assert open_vault(address).secret(None).read() == BOTH
+    assert VaultSecret(address).read() == READ
     monkeypatch.setitem(sys.modules, "botocore", None)
     with pytest.raises(ConfigurationError, match="AWS Secrets Manager needs botocore") as caught:
-        open_vault(address)
+        VaultSecret(address).read()
     assert "pip install 'botocore>=1.35'" in caught.value.next_step
 
 
@@ -363,7 +358,7 @@ def test_each_refusal_of_aws_has_its_exit_code(aws, monkeypatch, code, status, e
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         server.say("/", Say(status, {"__type": code, "message": "no secret_canary123456 for you"}))
         with pytest.raises(Exception) as caught:  # the kinds are told apart by their codes
-            open_vault(parse_vault_uri("aws-secretsmanager://eu-central-1/x")).secret(None).read()
+            VaultSecret(parse_vault_address("aws-secretsmanager://eu-central-1/x")).read()
         assert len(server.seen) <= 3
     assert caught.value.exit_code == exit_code
     assert "canary" not in str(caught.value)
@@ -374,11 +369,11 @@ def test_each_refusal_of_aws_has_its_exit_code(aws, monkeypatch, code, status, e
 def test_nothing_of_a_secret_is_logged_however_much_is(secret, desk, caplog):
     secret.put(BOTH)
     desk.set(secrets_from=secret.address)
-    place = open_vault(parse_vault_uri(secret.address)).secret(None)
+    place = VaultSecret(parse_vault_address(secret.address))
     with caplog.at_level(logging.DEBUG):
         resolve_settings()
         place.write({"client_secret": "stored-canary-77"})
-        assert place.read() == {**BOTH, "client_secret": "stored-canary-77"}
+        assert place.read() == {**BOTH, "client_secret": Secret("stored-canary-77")}
     logs = "\n".join(f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in caplog.records)
     assert "canary" not in logs
     assert "root-" not in logs
@@ -389,7 +384,7 @@ def test_nothing_of_a_secret_is_logged_however_much_is(secret, desk, caplog):
 
 def test_storing_keeps_what_else_is_there(secret):
     secret.put({**BOTH, "note": "ours", "nested": {"a": [1, None]}})
-    place = open_vault(parse_vault_uri(secret.address)).secret(None)
+    place = VaultSecret(parse_vault_address(secret.address))
     place.check_writable()
     assert secret.get() == {**BOTH, "note": "ours", "nested": {"a": [1, None]}}
     place.write({"client_secret": "new"})
@@ -398,14 +393,14 @@ def test_storing_keeps_what_else_is_there(secret):
 
 def test_vault_keeps_the_version_before(bao):  # noqa: F811
     bao.put("versions", BOTH)
-    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/versions")).secret(None)
+    place = VaultSecret(parse_vault_address(f"vault+http://{bao.host}/secret/versions"))
     place.write({"client_secret": "new"})
     assert bao.version("versions") == 2
 
 
 def test_aws_keeps_the_version_before_and_a_proof_leaves_the_current_one(aws):  # noqa: F811
     aws.put("versions", BOTH)
-    place = open_vault(parse_vault_uri("aws-secretsmanager://eu-central-1/versions")).secret(None)
+    place = VaultSecret(parse_vault_address("aws-secretsmanager://eu-central-1/versions"))
     place.check_writable()
     assert aws.get("versions") == BOTH
     place.write({"client_secret": "new"})
@@ -415,7 +410,7 @@ def test_aws_keeps_the_version_before_and_a_proof_leaves_the_current_one(aws):  
 def test_a_proof_fails_where_storing_would(bao, monkeypatch):  # noqa: F811
     bao.put("read-only", BOTH)
     monkeypatch.setenv("VAULT_TOKEN", bao.token_for("read-only", "read"))
-    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/read-only")).secret(None)
+    place = VaultSecret(parse_vault_address(f"vault+http://{bao.host}/secret/read-only"))
     with pytest.raises(VaultDenied):
         place.check_writable()
     assert bao.version("read-only") == 1
@@ -429,4 +424,4 @@ def test_dlts_own_aws_provider_serves_reading(aws, desk, monkeypatch):  # noqa: 
     with pytest.raises(ConfigurationError):
         resolve_settings()  # its client_id is no secret to dlt, and not looked for there
     desk.set(client_id="app_x")
-    assert resolve_settings().client_secret == "secret_by_dlt_1"
+    assert resolve_settings().client_secret == Secret("secret_by_dlt_1")
