@@ -52,7 +52,7 @@ class ApiClient:
     def __init__(self, sender: Sender) -> None:
         self.limiter, self.budget, self._sender = sender.limiter, sender.budget, sender
         self.stats = RequestStats()
-        self.tokens = TokenSource(sender, partial(reload_credentials, sender.settings))
+        self.tokens = TokenSource(sender, partial(reload_credentials, sender.settings.credentials_from))
 
     @property
     def seconds_per_request(self) -> float:

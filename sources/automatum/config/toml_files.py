@@ -34,9 +34,11 @@ def settings_providers() -> list[ConfigProvider]:
     try:
         return list(registered_providers())
     except TomlProviderReadException as error:
-        for path in map(Path, error.full_paths):
-            _check_file(path)
-        raise ConfigurationError(error.file_name, "cannot be read.", _NEXT_STEP) from None
+        paths, name = [Path(path) for path in error.full_paths], error.file_name
+    # Outside of the handler: the error of dlt has the text of the file, and would become the context.
+    for path in paths:
+        _check_file(path)
+    raise ConfigurationError(name, "cannot be read.", _NEXT_STEP)
 
 
 def toml_paths(providers: Sequence[ConfigProvider]) -> Iterator[Path]:
