@@ -15,6 +15,7 @@ from .commands import CommandApp, examples
 from .console import say
 from .declared import END, PLACE, declared
 from .options import guarded, open_existing, target_of
+from .render_push import show_figures
 
 if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
@@ -43,7 +44,7 @@ def backup(file: File, **given: Any) -> None:
     def work() -> dict[str, Any]:
         from ..metering.ledger.transfer import backup, url_of
 
-        with open_ledger(given, needed=True) as (_, ledger):
+        with open_ledger(given) as (_, ledger):
             rows = backup(ledger, file)
             return {"from": url_of(ledger), "to": str(file.expanduser().absolute()), "rows": rows}
 
@@ -137,27 +138,38 @@ def _show(settings: AutomatumSettings, url: str) -> dict[str, Any]:
     return {**figures, "lines": lines, "rows": rows, "problem": problem}
 
 
-def _run(work: Callable[[], dict[str, Any]], given: Mapping[str, Any]) -> None:
-    def run() -> int:
-        from .render_push import show_figures
+def run_and_show(
+    work: Callable[[], tuple[dict[str, Any], int]], given: Mapping[str, Any], show: Callable[[Mapping[str, Any]], None]
+) -> None:
+    """Run a command that prints figures.
 
-        figures = work()
-        say(figures, given["as_json"], lambda: show_figures(figures))
-        return EXIT_COMPLETE
+    Args:
+        work: Returns the figures and the exit code.
+        given: The options of the command.
+        show: Prints the figures for a person.
+    """
+
+    def run() -> int:
+        figures, code = work()
+        say(figures, given["as_json"], lambda: show(figures))
+        return code
 
     guarded(run, given["as_json"], given["debug"])
 
 
+def _run(work: Callable[[], dict[str, Any]], given: Mapping[str, Any]) -> None:
+    run_and_show(lambda: (work(), EXIT_COMPLETE), given, show_figures)
+
+
 @contextmanager
-def open_ledger(given: Mapping[str, Any], *, needed: bool = False) -> Iterator[tuple[AutomatumSettings, Ledger]]:
+def open_ledger(given: Mapping[str, Any]) -> Iterator[tuple[AutomatumSettings, Ledger]]:
     """The settings and the ledger of a command's options, for reading.
 
     Args:
         given: Its options: `ledger_url` and `organization`.
-        needed: Whether a ledger that does not exist is an error.
 
     Raises:
-        ConfigurationError: The ledger must not be used, or is needed and does not exist.
+        ConfigurationError: The ledger must not be used, or does not exist.
     """
     from ..config.settings import resolve_settings
     from ..metering.ledger.ledger import Ledger
@@ -166,7 +178,7 @@ def open_ledger(given: Mapping[str, Any], *, needed: bool = False) -> Iterator[t
     settings = resolve_settings(with_credentials=False, organization=given["organization"])
     url = find_ledger(settings, given["ledger_url"])
     with Ledger.open(url, SystemClock(), ledger_owner(settings)) as ledger:
-        if needed and not ledger.exists:
+        if not ledger.exists:
             raise ConfigurationError(
                 "--ledger-url", f"there is no ledger at {ledger.location}.", "Push first, or name another ledger."
             )

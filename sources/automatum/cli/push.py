@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..metering.options import read_pairs
 from .commands import CommandApp, examples
-from .console import say
+from .console import show_error
 from .declared import END, OWN, PLACE, REPORT, WAITS, declared, push_options
-from .ledger import ledger_app, open_ledger
-from .options import guarded, prepare_for_rows, stop_on_signals, target_of
-from .push_settle import push_settle
-from .push_statement import push_statement
+from .ledger import ledger_app, open_ledger, run_and_show
+from .options import guarded, open_existing, prepare_for_rows, stop_on_signals, target_of
+from .render_push import show_figures, show_loaded, show_push, show_settled, show_statement, show_status
 from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from ..metering.settle import Decision
 
 push_app = CommandApp(
     help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
@@ -29,10 +33,28 @@ push_app = CommandApp(
     invoke_without_command=True,
 )
 
+
 Usage = Annotated[
     str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
 ]
 Events = Annotated[str, typer.Argument(metavar="EVENTS", help="A file of JSON lines, or a table, view or 'sql:...'.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of lines; or of other items, with --never.")]
+Billed = Annotated[bool, typer.Option("--billed", help="The marketplace has billed the line as it was sent.")]
+NotBilled = Annotated[bool, typer.Option("--not-billed", help="The marketplace has billed nothing of the line.")]
+Send = Annotated[
+    bool, typer.Option("--send", help="With --not-billed: send the line again, under its own hour or day.")
+]
+Never = Annotated[bool, typer.Option("--never", help="Need not be billed, or not any more; with --reason.")]
+Carry = Annotated[bool, typer.Option("--carry", help="Bill the open units by a line of the current hour or day.")]
+Reason = Annotated[str, typer.Option(help="Why. The journal keeps it with the user and the time.")]
+Month = Annotated[str, typer.Option("--month", help="UTC month of the usage: YYYY-MM.")]
+Report = Annotated[
+    Path | None,
+    typer.Option("--compare", help="A CSV report of the marketplace. Exit code 65 if its sums differ from the ledger."),
+]
+_COLUMN = "Name of a column of the report, if it is not known. Repeatable."
+Columns = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help=_COLUMN)]
+Vendor = Annotated[str | None, typer.Option(help="Marketplace of the report: aws, azure.")]
 
 
 @push_app.callback()
@@ -44,7 +66,6 @@ def push_usage(context: typer.Context, usage: Usage = None, **given: Any) -> Non
 
     def work() -> int:
         from ..metering.run import run_push
-        from .render_push import show_push
 
         options = push_options(given)
         if usage is None:
@@ -66,7 +87,6 @@ def push_status(**given: Any) -> None:
     def work() -> int:
         from ..config.settings import resolve_settings
         from ..metering.status import status_of
-        from .render_push import show_status
 
         settings = resolve_settings(with_credentials=False, organization=given["organization"])
         status = status_of(settings, SystemClock(), given["ledger_url"])
@@ -77,7 +97,7 @@ def push_status(**given: Any) -> None:
     guarded(work, given["as_json"], given["debug"], reporter)
 
 
-push_app.command(
+@push_app.command(
     "settle",
     epilog=examples(
         "automatum push settle LINE_ID --billed",
@@ -85,7 +105,38 @@ push_app.command(
         "automatum push settle LINE_ID --never --reason 'credited by hand' --confirm",
         "automatum push settle LINE_ID --carry --confirm",
     ),
-)(push_settle)
+)
+@declared("max_amount", "late_ok", "unchecked", "ledger_url", "confirm", *PLACE, *WAITS, *END)
+def push_settle(
+    ids: Ids,
+    billed: Billed = False,
+    not_billed: NotBilled = False,
+    send: Send = False,
+    never: Never = False,
+    carry: Carry = False,
+    reason: Reason = "",
+    **given: Any,
+) -> None:
+    """Say what became of lines, or bill what is open of them. Dry unless --confirm is given.
+
+    What is sent passes the checks and limits of a push. A later decision corrects an earlier one.
+    """
+
+    def work() -> tuple[dict[str, Any], int]:
+        from ..metering.run import run_settle
+
+        chosen: dict[Decision, bool] = {"billed": billed, "not_billed": not_billed, "never": never, "carry": carry}
+        decisions = [name for name, wanted in chosen.items() if wanted]
+        if len(decisions) != 1:
+            problem = "no decision is given." if not decisions else "several decisions are given."
+            raise ConfigurationError("settle", problem, "Give one of --billed, --not-billed, --never and --carry.")
+        stop = stop_on_signals()
+        result = run_settle(ids, decisions[0], push_options(given), send=send, reason=reason, stop=stop)
+        for error in result.errors:
+            show_error(error)
+        return result.to_json(), result.exit_code
+
+    run_and_show(work, given, show_settled)
 
 
 @push_app.command("events", epilog=examples("automatum push events events.jsonl"))
@@ -97,25 +148,49 @@ def push_events(events: Events, **given: Any) -> None:
     setting webhook_secret, each event is checked here, too.
     """
 
-    def work() -> int:
+    def work() -> tuple[dict[str, Any], int]:
         from ..metering.run import run_events
-        from .render_push import show_figures
 
         figures = run_events(events, push_options(given))
-        say(figures, given["as_json"], lambda: show_figures(figures))
-        return EXIT_INCOMPLETE if figures["unresolved"] else EXIT_COMPLETE
+        return figures, EXIT_INCOMPLETE if figures["unresolved"] else EXIT_COMPLETE
 
-    guarded(work, given["as_json"], given["debug"])
+    run_and_show(work, given, show_figures)
 
 
-push_app.command(
+@push_app.command(
     "statement",
     epilog=examples(
         "automatum push statement --month 2026-11",
-        "automatum push statement --month 2026-11 --csv > 2026-11.csv",
         "automatum push statement --month 2026-11 --vendor aws --compare daily_usage.csv",
     ),
-)(push_statement)
+)
+@declared("ledger_url", *PLACE, "lock_wait", *END)
+def push_statement(
+    month: Month, compare: Report = None, column: Columns = None, vendor: Vendor = None, **given: Any
+) -> None:
+    """Show what was measured in a month, and what became of it, by customer, listing and dimension. Sends nothing.
+
+    The columns add up to the ledger to the last digit. The synced customers name the accounts of a report.
+    """
+
+    def work() -> tuple[dict[str, Any], int]:
+        from ..metering.statement import month_bounds, read_accounts, read_statement
+        from ..warehouse.owners import use_stored_owner
+
+        month_bounds(month)
+        columns = read_pairs(column or [], "--column", "units=Quantity")
+        target = target_of(given["destination"], given["dataset"], given["database"])
+        with open_ledger(given) as (settings, ledger):
+            accounts: dict[str, str] = {}
+            if compare and not target.missing:
+                pipeline = open_existing(target, given["lock_wait"])
+                use_stored_owner(pipeline, settings)
+                accounts = read_accounts(pipeline, settings.owner)
+            found = read_statement(ledger, month, compare, columns, vendor, accounts)
+        differs = found.compared and found.compared["differences"]
+        return found.to_json(), EXIT_INCOMPLETE if differs else EXIT_COMPLETE
+
+    run_and_show(work, given, show_statement)
 
 
 @push_app.command("export", epilog=examples("automatum push export", "automatum push export --destination postgres"))
@@ -123,13 +198,12 @@ push_app.command(
 def push_export(**given: Any) -> None:
     """Load the ledger to the destination: metering_lines, metering_attempts and metering_journal, and views of them."""
 
-    def work() -> int:
+    def work() -> tuple[dict[str, Any], int]:
         from ..metering.export import export_ledger
         from ..warehouse.dataset import check_organization_kind
         from ..warehouse.owners import use_stored_owner
         from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
         from ..warehouse.target import exclusive_pipeline
-        from .render_push import show_counts
 
         dataset, folder, lock_wait = given["dataset"], given["pipelines_dir"], given["lock_wait"]
         clock, target = SystemClock(), target_of(given["destination"], dataset, given["database"])
@@ -140,18 +214,16 @@ def push_export(**given: Any) -> None:
         place = target.open(apart)
         name, apart_name = (name_pipeline(one, place, dataset, target.file) for one in (label, apart))
         with (
-            open_ledger(given, needed=True) as (settings, ledger),
+            open_ledger(given) as (settings, ledger),
             target.exclusive_writer("automatum push export", clock, budget, lock_wait),
             exclusive_pipeline(name, folder, clock, budget, lock_wait),
         ):
             pipeline = open_pipeline(place, dataset, folder, apart_name)
             check_organization_kind(pipeline, bool(settings.organization))
             use_stored_owner(pipeline, settings)
-            loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
-        say(loaded, given["as_json"], lambda: show_counts("table", "rows", loaded))
-        return EXIT_COMPLETE
+            return export_ledger(ledger, pipeline, settings.owner, settings.table_format), EXIT_COMPLETE
 
-    guarded(work, given["as_json"], given["debug"])
+    run_and_show(work, given, show_loaded)
 
 
 push_app.add_typer(ledger_app, name="ledger")

@@ -23,10 +23,11 @@ _COUNTS = {
     "other_source": "asked for by another source",
     "refused": "rows refused",
 }
-_STATEMENT = (
-    "measured", "carried_in", "accepted", "confirmed", "carried_out", "unknown", "unbilled", "difference",
-    "written_off",
-)  # fmt: skip
+_BESIDES = {
+    "already_accepted": "accepted before",
+    "zero": "zero, which the marketplace does not take",
+    "sent_by_another": "being sent by another push",
+}
 
 
 def show_push(figures: Mapping[str, Any]) -> None:
@@ -36,11 +37,7 @@ def show_push(figures: Mapping[str, Any]) -> None:
         say_text("Dry run: nothing is sent and nothing is written.")
     names = {"to_send": "to be sent" if dry else "not sent yet", **_COUNTS}
     counted = {name: lines[key] for key, name in names.items() if lines[key]}
-    counted |= {
-        "accepted before": figures["already_accepted"],
-        "zero, which the marketplace does not take": figures["zero"],
-    }
-    counted |= {"being sent by another push": figures["sent_by_another"]}
+    counted |= {name: figures[key] for key, name in _BESIDES.items()}
     show_counts("lines", "number", {name: number for name, number in counted.items() if number})
     if not any(counted.values()):
         say_text("There is no line to send.")
@@ -126,44 +123,33 @@ def show_settled(figures: Mapping[str, Any]) -> None:
 
 def show_statement(figures: Mapping[str, Any]) -> None:
     """The statement in units and in money, and the differences to a report."""
-    used = [
-        name for name in _STATEMENT if any(row[f"{name}_units"] or row[f"{name}_amount"] for row in figures["rows"])
-    ]
-    for what in ("units", "amount"):
-        heading = f"{figures['month']}, {'units' if what == 'units' else 'money'}"
-        table = TextTable("customer", *used, words=("vendor", "listing", "dimension", "currency"), title=heading)
-        for row in figures["rows"]:
-            listing = row["listing_id"] + (f" ({row['entitlement_id']})" if row["entitlement_id"] else "")
-            numbers = [format_decimal(row[f"{name}_{what}"]) for name in used]
-            table.add(row["customer_id"], *numbers, row["vendor"], listing, row["dimension"], row["currency"])
+    rows, listed = figures["rows"], ("customer_id", "vendor", "listing_id", "dimension", "entitlement_id", "currency")
+    columns = [name for name in (rows[0] if rows else ()) if name.endswith(("_units", "_amount"))]
+    used = [name for name in columns if any(row[name] for row in rows)]
+    for what, title in (("_units", "units"), ("_amount", "money")):
+        numbers = [name for name in used if name.endswith(what)]
+        headings = [name.removesuffix(what) for name in numbers]
+        table = TextTable(listed[0], *headings, words=listed[1:], title=f"{figures['month']}, {title}")
+        for row in rows:
+            key = [row[name] for name in listed]
+            table.add(key[0], *(format_decimal(row[name]) for name in numbers), *key[1:])
         if len(table):
             table.show()
-    if not figures["rows"]:
+    if not rows:
         say_text(f"There is no line of {figures['month']} in the ledger.")
-    if compared := figures.get("compared"):
-        _show_compared(compared)
-
-
-def _show_compared(compared: Mapping[str, Any]) -> None:
+    if not (compared := figures.get("compared")):
+        return
     for note in compared["notes"]:
         say_text(f"Note: {note}.")
     by = ", ".join(compared["keys"])
     if not compared["differences"]:
         say_text(f"The report agrees with the ledger: {plural(compared['rows'], 'row')}, by {by}.")
-    amounts = ("our_amount", "their_amount") if compared["amounts"] else ()
-    numbers = ("our_units", "their_units", *amounts)
-    show_list(
-        f"Differences, by {by}",
-        (
-            " ".join(
-                [
-                    *(row[key] or "-" for key in compared["keys"]),
-                    *(f"{name.replace('_', ' ')} {format_decimal(row[name])}" for name in numbers),
-                ]
-            )
-            for row in compared["differences"]
-        ),
-    )
+    names = ("our_units", "their_units", *(("our_amount", "their_amount") if compared["amounts"] else ()))
+    lines = []
+    for row in compared["differences"]:
+        numbers = [f"{name.replace('_', ' ')} {format_decimal(row[name])}" for name in names]
+        lines.append(" ".join([*(row[key] or "-" for key in compared["keys"]), *numbers]))
+    show_list(f"Differences, by {by}", lines)
 
 
 def show_figures(figures: Mapping[str, Any]) -> None:
@@ -172,6 +158,11 @@ def show_figures(figures: Mapping[str, Any]) -> None:
         if isinstance(value, dict):
             value = ", ".join(f"{key} {number}" for key, number in value.items() if number) or "none"
         say_text(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
+
+
+def show_loaded(loaded: Mapping[str, int]) -> None:
+    """Tables and their numbers of rows."""
+    show_counts("table", "rows", loaded)
 
 
 def show_counts(first: str, second: str, counts: Mapping[str, int]) -> None:

@@ -5,7 +5,6 @@ ledger (`sql/statement.sql`, `sql/comparison.sql`), run by DuckDB in memory.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from ..schema.metering_tables import LINES
 from ..warehouse.sql import read_column_names, stream_columns
 from .export import as_arrow, read_sql
 from .figures import entry_figures
-from .model import format_decimal
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -87,17 +85,6 @@ class Statement:
         """For `automatum push statement --json`; amounts are numbers with exactly their digits."""
         found: dict[str, Any] = {"month": self.month, "rows": list(self.rows)}
         return found | ({"compared": self.compared} if self.compared else {})
-
-    def as_csv(self) -> str:
-        """One line for each row, exact. Texts do not begin a formula."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        numbers = [f"{name}_{what}" for name in COLUMNS for what in ("units", "amount")]
-        writer.writerow(["month", *KEYS, "lines", *numbers])
-        for row in self.rows:
-            exact = [format_decimal(row[name]) for name in numbers]
-            writer.writerow([self.month, *(_no_formula(row[key]) for key in KEYS), row["lines"], *exact])
-        return text.getvalue()
 
 
 def read_statement(
@@ -268,8 +255,3 @@ def read_accounts(pipeline: SupportsPipeline, organization_id: str | None = None
         return {}
     rows = stream_columns(pipeline, CUSTOMERS.table, ("id", *names), organization_id)
     return {str(account): str(row[0]) for row in rows for account in row[1:] if account}
-
-
-def _no_formula(text: str) -> str:
-    """A text that a spreadsheet does not compute."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

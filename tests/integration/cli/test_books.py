@@ -1,7 +1,5 @@
 """`push statement` and `push settle --carry`: what a controller and an operator type (I5)."""
 
-import csv
-import io
 from decimal import Decimal
 from fractions import Fraction
 
@@ -25,10 +23,6 @@ def test_the_statement_of_a_push_and_the_report_that_agrees_with_it(small, desk,
     found = teller.run("statement", "--month", month_of(rows))
     for name in ("measured_amount", "accepted_amount"):
         assert sum(Fraction(row[name]) for row in found["rows"]) == cost(rows)
-    figures = desk.run("push", "statement", "--month", month_of(rows), "--csv")
-    assert figures.code == 0
-    table = list(csv.DictReader(io.StringIO(figures.out)))
-    assert sum(Fraction(line["accepted_amount"]) for line in table) == cost(rows)
     report = [{name: row[name] for name in ("customer_id", "listing_id", "dimension", "units")} for row in rows]
     report = write_csv([{**row, "vendor": one["vendor"]} for row, one in zip(report, rows, strict=True)], "report.csv")
     assert teller.run("statement", "--month", month_of(rows), "--compare", report)["compared"]["differences"] == []
@@ -51,7 +45,6 @@ def test_a_report_that_differs_ends_with_65_and_names_the_customer(small, desk, 
     ("arguments", "says"),
     [
         (["--month", "11/2026"], "is not a month"),
-        (["--month", "2026-11", "--csv", "--json"], "only the statement itself is CSV"),
         (["--month", "2026-11"], "there is no ledger"),
         (["--month", "2026-11", "--column", "units"], "is not ours=theirs"),
     ],

@@ -99,10 +99,6 @@ def test_currencies_and_entitlements_are_rows_of_their_own():
     assert [(row["entitlement_id"], row["currency"]) for row in rows] == [("", "EUR"), ("", "USD"), ("ent_1", "USD")]
 
 
-def test_no_text_of_the_csv_is_a_formula():
-    assert "'=1+1" in read_statement(Shelf(make_entry(make_line(dimension="=1+1"))), MONTH).as_csv()
-
-
 # What the marketplace reports
 
 

@@ -10,24 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.core.errors import ConfigurationError
-from automatum.metering.webhook_signature import SIGNATURE_HEADER, TOLERANCE, verified_events, verify_webhook
+from automatum.metering.webhook_signature import SIGNATURE_HEADER, verified_events, verify_webhook
 
 SECRET = "whs_canary_1234567890"
-STANDARD = "whsec_" + base64.b64encode(b"a key of 24 bytes, or so").decode()
-NOW = 1_800_000_000
 
 
-def digest(content, key=None):
-    return hmac.new(key or SECRET.encode(), content, hashlib.sha256).digest()
-
-
-def standard(body, moment=NOW, key=b"a key of 24 bytes, or so"):
-    signed = digest(f"msg_1.{moment}.".encode() + body, key)
-    return {
-        "Webhook-Id": "msg_1",
-        "Webhook-Timestamp": str(moment),
-        "Webhook-Signature": f"v1,bm9uZQ== v1,{base64.b64encode(signed).decode()}",
-    }
+def digest(content, key=SECRET):
+    return hmac.new(key.encode(), content, hashlib.sha256).digest()
 
 
 @given(body=st.binary(), more=st.binary(min_size=1))
@@ -37,21 +26,16 @@ def test_each_form_is_read_and_any_other_body_is_refused(body, more):
         assert verify_webhook(body, {"X-Automatum-Signature": text}, SECRET)
         assert not verify_webhook(body + more, {"X-Automatum-Signature": text}, SECRET)
         assert not verify_webhook(body, {"X-Automatum-Signature": text}, "another")
-        assert verify_webhook(body, {"X-Other": text}, SECRET, header="x-other")
-    assert verify_webhook(body, standard(body), STANDARD, now=NOW)
-    assert not verify_webhook(body + more, standard(body), STANDARD, now=NOW)
 
 
-def test_a_call_of_standard_webhooks_is_believed_for_minutes():
-    body = b"{}"
-    for late in (-TOLERANCE - 1, TOLERANCE + 1):
-        assert not verify_webhook(body, standard(body), STANDARD, now=NOW + late)
-        assert verify_webhook(body, standard(body), STANDARD, now=NOW + late, tolerance=None)
-    assert not verify_webhook(body, {**standard(body), "webhook-timestamp": "soon"}, STANDARD, now=NOW)
+@pytest.mark.parametrize("secret", ["", " "])
+def test_an_empty_secret_is_refused_because_anybody_can_sign_with_it(secret):
+    with pytest.raises(ConfigurationError, match="webhook_secret"):
+        verify_webhook(b"{}", {SIGNATURE_HEADER: digest(b"{}", secret).hex()}, secret)
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {SIGNATURE_HEADER: ""}, {SIGNATURE_HEADER: "sha256="}, {SIGNATURE_HEADER: "ü"}]
+    "headers", [{}, {SIGNATURE_HEADER: ""}, {SIGNATURE_HEADER: "sha256="}, {SIGNATURE_HEADER: "ü\udc80"}]
 )
 def test_no_signature_is_none(headers):
     assert not verify_webhook(b"{}", headers, SECRET)
