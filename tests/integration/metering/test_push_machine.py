@@ -75,7 +75,7 @@ class World:
         made = (self.line(key, units, named, grain) for key, units in mine.items())
         lines = tuple(line for line in made if line.ends_at <= self.now)
         late_ok = self.rng.random() < 0.2
-        usage = Usage(lines, (), {}, 0, len(mine), 0, (), (), source)
+        usage = Usage(lines, (), {}, 0, len(mine), (), (), (), source)
         for line in usage.lines:
             key = line.customer_id, line.dimension
             self.highest[key] = max(self.highest.get(key, 0), line.units)
@@ -86,6 +86,7 @@ class World:
                 result = push(self.api, usage, ledger, Checks(late_ok=late_ok, by="ann", unchecked=True))
             except KeyboardInterrupt:
                 return
+            assert not ledger.counts()["sending"], "what a dead push left is found by the next one"
             if result.exit_code == 0:
                 self.check_settled(ledger, usage)
 
