@@ -78,12 +78,7 @@ class Exchange:
 
 @contextlib.contextmanager
 def exchange(seconds: float, stopping: Callable[[], bool]) -> Iterator[Exchange]:
-    """Bound the request that this thread sends in the block.
-
-    Args:
-        seconds: Real seconds after which it ends.
-        stopping: Whether the run was told to stop.
-    """
+    """Bound the request that this thread sends in the block: by real seconds, and soon after the run is to stop."""
     _local.exchange = Exchange(time.monotonic() + seconds, stopping)
     try:
         yield _local.exchange
@@ -177,13 +172,6 @@ class Connections(contextlib.AbstractContextManager["Connections"]):
     ) -> BaseHTTPResponse:
         """Send a request and return the response when its headers are here. The caller reads and closes it.
 
-        Args:
-            method: HTTP method.
-            url: URL.
-            headers: Headers.
-            body: Body; None for none.
-            timeout: Seconds to wait for a connection, and for each part of the response.
-
         Raises:
             ConfigurationError: The environment names a proxy or certificates that cannot be used.
             urllib3.exceptions.HTTPError: There is no connection, or no response.
@@ -222,14 +210,10 @@ class Connections(contextlib.AbstractContextManager["Connections"]):
 
 
 def proxy_for(host: str, port: int | None) -> Url | None:
-    """The proxy of a host; None to connect to the host itself.
+    """The proxy of a host (without brackets) and port; None to connect to the host itself.
 
     A host on loopback has no proxy, whatever the environment says: a proxy's loopback is another machine, which would
     get the secret.
-
-    Args:
-        host: Host name or address, without brackets.
-        port: Port; None for that of https.
 
     Raises:
         ConfigurationError: A variable names a proxy that cannot be used.

@@ -8,6 +8,7 @@ import math
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -23,7 +24,7 @@ from ..core.clock import Clock
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, NotThere, RequestRefused
 from ..core.redaction import redact
 from ..endpoints import API_PREFIX
-from .connections import Connections, Exchange, exchange
+from .connections import Connections, exchange
 from .exact_json import parse_json
 from .rate_limit.windows import read_headers
 
@@ -157,35 +158,21 @@ def send(
     started = clock.monotonic()
     allowed = Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
     target = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
-    outcome: ApiResponse | HttpFailure
-    current: Exchange | None = None
-    try:
-        with exchange(within, stopping) as current:
-            sent_headers = {**_HEADERS, **headers}
-            response = connections.request(method, target, headers=sent_headers, body=body, timeout=allowed)
-            try:
-                content = _read(response)
-            finally:
-                response.close()
-        if isinstance(content, bytes) and inspect:
-            inspect(content)
-        outcome = _parse_response(response, content, clock) if isinstance(content, bytes) else content
-    except (HTTPError, OSError) as error:
-        # The exception may hold the URL with its secrets, so return only its text.
-        sent = current is not None and current.connected
-        outcome = HttpFailure(current.cut, sent) if current and current.cut else _failure(error, timeout, sent)
+    with exchange(within, stopping) as current:
+        try:
+            response = connections.request(method, target, headers={**_HEADERS, **headers}, body=body, timeout=allowed)
+            with closing(response):
+                outcome = _read(response, clock, inspect)
+        except (HTTPError, OSError) as error:
+            # The exception may hold the URL with its secrets, so return only its text.
+            detail = current.cut or _reason(error, timeout)
+            outcome = HttpFailure(detail, current.connected)
     if logger.isEnabledFor(logging.DEBUG):
-        _log(method, url, params, outcome, clock.monotonic() - started)
+        page = f" page={params['page']}" if params and "page" in params else ""
+        result = outcome.detail if isinstance(outcome, HttpFailure) else outcome.status
+        seconds = clock.monotonic() - started
+        logger.debug("%s %s%s: %s, %d ms", method, urlsplit(url).path or "/", page, result, 1000 * seconds)
     return outcome
-
-
-def _log(
-    method: str, url: str, params: Mapping[str, str] | None, outcome: ApiResponse | HttpFailure, seconds: float
-) -> None:
-    path = "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
-    page = f" page={params['page']}" if params and "page" in params else ""
-    result = outcome.detail if isinstance(outcome, HttpFailure) else outcome.status
-    logger.debug("%s %s%s: %s, %d ms", method, path, page, result, 1000 * seconds)
 
 
 def shorten(text: str) -> str:
@@ -200,12 +187,7 @@ def error_for(
 ) -> AutomatumError:
     """The error for a 4xx response that no retry can change.
 
-    Args:
-        method: HTTP method.
-        path: Path below the host, without the query.
-        response: The response.
-        scope: OAuth scope that the path needs; empty if it is not known.
-        granted: Scopes of the token; None if they are not known.
+    `scope` is the OAuth scope that the path needs, and `granted` are those of the token, where they are known.
     """
     status, detail = response.status, response.detail
     if status == 403:
@@ -252,8 +234,10 @@ def _fields(response: ApiResponse) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _read(response: BaseHTTPResponse) -> bytes | HttpFailure:
-    """The decoded body, or the failure if it exceeds the size. `connections` ends it at its deadline."""
+def _read(
+    response: BaseHTTPResponse, clock: Clock, inspect: Callable[[bytes], None] | None
+) -> ApiResponse | HttpFailure:
+    """The whole response; the failure if it exceeds the size. `connections` ends it at its deadline."""
     pieces: list[bytes] = []
     size = 0
     while piece := response.read(2**16, decode_content=True):
@@ -264,10 +248,8 @@ def _read(response: BaseHTTPResponse) -> bytes | HttpFailure:
     content = b"".join(pieces)
     if size > MAX_VALUES and content.count(b"{") + content.count(b"[") > MAX_VALUES:
         return HttpFailure(f"more than {MAX_VALUES:,} objects and lists came", True, final=True)
-    return content
-
-
-def _parse_response(response: BaseHTTPResponse, content: bytes, clock: Clock) -> ApiResponse:
+    if inspect:
+        inspect(content)
     status = response.status
     try:
         parsed = parse_json(content)
@@ -298,7 +280,8 @@ def _message(status: int, content: bytes, body: dict[str, Any] | None) -> str:
     return shorten(text).rstrip(".") or "no message"
 
 
-def _failure(error: Exception, timeout: float, sent: bool) -> HttpFailure:
+def _reason(error: Exception, timeout: float) -> str:
+    """What happened to the network: the innermost of the errors, in words."""
     root: BaseException = error
     for _ in range(8):
         inner = [getattr(root, "reason", None), getattr(root, "original_error", None), *root.args]
@@ -307,15 +290,15 @@ def _failure(error: Exception, timeout: float, sent: bool) -> HttpFailure:
             break
         root = found
     if isinstance(root, ConnectTimeoutError) and not isinstance(root, NewConnectionError):
-        return HttpFailure(f"no connection within {min(timeout, CONNECT_TIMEOUT):g} s", sent)
+        return f"no connection within {min(timeout, CONNECT_TIMEOUT):g} s"
     if "timed out" in str(root).lower():
-        return HttpFailure(f"no answer within {timeout:g} s", sent)
+        return f"no answer within {timeout:g} s"
     if isinstance(root, ssl.SSLCertVerificationError):
         reason = root.verify_message.rstrip(".")
         advice = "REQUESTS_CA_BUNDLE can name the certificates of a company's own authority"
-        return HttpFailure(f"the server's certificate is refused ({reason}); {advice}", sent)
+        return f"the server's certificate is refused ({reason}); {advice}"
     words = str(root).split(": ", 1)[-1] if isinstance(root, NewConnectionError) else str(root)
-    return HttpFailure(shorten(f"{type(root).__name__}: {words}"), sent)
+    return shorten(f"{type(root).__name__}: {words}")
 
 
 def _http_date(text: str) -> float | None:

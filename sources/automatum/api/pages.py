@@ -35,7 +35,6 @@ class Page:
         total: Number of records of the list that the response announces; None if the endpoint has no exact total.
         read_at: Epoch seconds at which the response arrived.
         named: Number of the page that the response itself names, counted from 1; None if it names none.
-        size: Rows of a full page that the response names; None if it names none.
         next_at: Cursor of the next page, for a list that is paged by cursor. Empty: the response says that no page
             follows. None: it does not say.
     """
@@ -45,7 +44,6 @@ class Page:
     total: int | None
     read_at: float
     named: int | None = None
-    size: int | None = None
     next_at: str | None = None
 
 
@@ -78,19 +76,12 @@ def read_page(client: ApiClient, endpoint: Endpoint, number: int, after: str = "
         total=_announced_total(response, endpoint) if endpoint.exact_total else None,
         read_at=response.received_at,
         named=None if named is None or paging.kind != "page_number" else named - paging.first + 1,
-        size=size,
         next_at=_cursor(response, endpoint) if paging.kind == "cursor" else None,
     )
 
 
 def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -> Page:
     """Read one report over whole days (UTC), both ends included.
-
-    Args:
-        client: Sends the request.
-        endpoint: Endpoint of a report.
-        start: First day.
-        end: Last day.
 
     Raises:
         RequestError: See `ApiClient.get`.
@@ -105,10 +96,7 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -
 def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | None:
     """Read a record at its own URL, in the form of the list; None if the API answers 404.
 
-    Args:
-        client: Sends the request.
-        endpoint: Endpoint of a list whose records have URLs of their own.
-        own_id: The record's value of `endpoint.own_column`.
+    `own_id` is the record's value of `endpoint.own_column`.
 
     Raises:
         RequestError: See `ApiClient.get`. Only a 404 means that the record does not exist.
@@ -133,13 +121,7 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
 
 
 def page_parameters(endpoint: Endpoint, number: int, after: str = "") -> dict[str, str]:
-    """The query parameters that ask for a page.
-
-    Args:
-        endpoint: Endpoint of a list.
-        number: Number of the page, from 1 whatever the API counts from.
-        after: The cursor that leads to it; empty for the first page.
-    """
+    """The query parameters that ask for a page, as for `read_page`."""
     paging, words = endpoint.paging, endpoint.parameters
     limit = {words["limit"]: str(paging.size)}
     if paging.kind == "page_number":

@@ -101,27 +101,14 @@ class ApiClient:
             scope: OAuth scope that the path needs, for the message of a 403.
 
         Raises:
-            NotThere: 404.
-            RequestRefused: Another 4xx; the server did not accept the request.
             ApiUnreachable: The outcome is not known (timeout, reset, broken response, 5xx), or the server cannot be
                 reached.
-            AccessError: 403, a fresh token is refused, or no token can be fetched.
-            QuotaExhausted: The rate limit requires a longer wait than `max_wait`, or than the run has left.
-            BudgetSpent: A limit of the run is reached.
+            AutomatumError: As in `get`. The server did not accept the request.
         """
         return self._run("POST", path, scope, before, payload=payload, not_taken=not_taken, inspect=inspect)
 
     def change(self, method: Literal["PUT", "DELETE"], path: str, payload: bytes | None = None) -> ApiResponse:
-        """Send a PUT or DELETE request. It is not repeated if the server may have accepted it.
-
-        Args:
-            method: `PUT` or `DELETE`.
-            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
-            payload: JSON; None for no body.
-
-        Raises:
-            AutomatumError: As in `post`.
-        """
+        """Send a PUT or DELETE request, as in `post`."""
         return self._run(method, path, payload=payload)
 
     def _run(
@@ -177,14 +164,12 @@ class ApiClient:
             finally:
                 if not sendable:
                     self.limiter.release(ticket)
-        raise ApiUnreachable(
-            call.method,
-            call.path,
-            None,
-            f"{MAX_EXPIRED_TOKENS} tokens in a row expired before the rate limit allowed the request",
+        detail = f"{MAX_EXPIRED_TOKENS} tokens in a row expired before the rate limit allowed the request"
+        step = (
             "A token must be valid for longer than the wait. Check whether sources.automatum.application_limits are "
-            "lower than those of your plan, and expires_in of the token.",
+            "lower than those of your plan, and expires_in of the token."
         )
+        raise ApiUnreachable(call.method, call.path, None, detail, step)
 
 
 @dataclass

@@ -126,22 +126,12 @@ class RateLimiter:
         self._try_change(lambda state, now: state.pending.pop(number, None) is not None)
 
     def block(self, seconds: float, reason: str) -> None:
-        """Block all requests for a time, such as after a 429: each request counts in every window.
-
-        Args:
-            seconds: Length of the block.
-            reason: Reason, for the message of a wait.
-        """
+        """Block all requests for a time, such as after a 429: each request counts in every window."""
         if math.isfinite(seconds) and seconds > 0:
             self._try_change(lambda state, now: state.block(now + seconds, reason))
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
-        """Forecast the seconds until a number of further requests, one after the other, have their responses.
-
-        Args:
-            count: Number of requests.
-            each: Seconds that a response takes.
-        """
+        """Forecast the seconds until so many further requests, of `each` seconds, have their responses."""
         if count <= 0:
             return 0.0
 
@@ -152,13 +142,7 @@ class RateLimiter:
         return self._store.change(forecast)
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
-        """Whether each run of a schedule ends before the next run starts.
-
-        Args:
-            count: Requests of one run.
-            each: Seconds that a response takes.
-            every: Seconds between the starts of two runs.
-        """
+        """Whether each run of so many requests, of `each` seconds, ends before the next one starts."""
         lanes = [Lane(window.unreserved(self.reserve), window.span) for window in self._windows]
         return keeps_up(lanes, count, each, every)
 

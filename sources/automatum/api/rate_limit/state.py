@@ -80,11 +80,7 @@ class LimiterState:
         return longer
 
     def record_response(self, number: int, at: float) -> bool:
-        """Record when the response to a request came. The request ages from then on.
-
-        Returns:
-            False if it was recorded before, or the request was taken back.
-        """
+        """Record when the response to a request came; False if it was recorded before, or the request taken back."""
         found = self.pending.pop(number, None) is not None
         if found:
             insort(self.log, at)

@@ -109,14 +109,9 @@ class Window:
 
 
 def full_lanes(windows: Sequence[Window], state: LimiterState, now: float, count: int, share: float) -> list[Lane]:
-    """The limits that do not allow so many requests at once. The log is read only for them.
+    """The limits that do not allow so many requests at once if they leave a share of each window free.
 
-    Args:
-        windows: The windows.
-        state: The state.
-        now: Time of the state.
-        count: Number of requests.
-        share: The share of each window that they have to leave free.
+    The log is read only for them.
     """
     return [
         window.lane(state, now, window.unreserved(share))
@@ -145,17 +140,15 @@ class Reported:
 def read_headers(headers: Mapping[str, str], reference: float) -> list[Reported]:
     """What the headers of a response say about the rate limits, for each limit of which it says how much is left.
 
-    Args:
-        headers: Headers of the response, case-insensitive.
-        reference: Date of the response in epoch seconds. The reset is a time of the server's clock, not of ours.
+    `reference` is the date of the response in epoch seconds: the reset is a time of the server's clock, not of ours.
     """
-    found = []
-    for scope, prefix in _PREFIXES.items():
-        left = _count(headers.get(f"{prefix}Remaining"))
-        if left is not None:
-            limit = _count(headers.get(f"{prefix}Limit"))
-            found.append(Reported(scope, limit, left, _seconds_until(headers.get(f"{prefix}Reset"), reference)))
-    return found
+    return [
+        Reported(
+            scope, _count(headers.get(f"{prefix}Limit")), left, _seconds_until(headers.get(f"{prefix}Reset"), reference)
+        )
+        for scope, prefix in _PREFIXES.items()
+        if (left := _count(headers.get(f"{prefix}Remaining"))) is not None
+    ]
 
 
 def _seconds_until(text: str | None, reference: float) -> float | None:
@@ -174,17 +167,11 @@ def _count(text: str | None) -> int | None:
 
 
 def apply_report(windows: Sequence[Window], state: LimiterState, at: float, report: Reported) -> None:
-    """Apply what a response says is left of a rate limit, if that is less than this side counts.
+    """Apply what a response that came at a time says is left of a rate limit, if that is less than this side counts.
 
     The difference are requests of other programs, or a lower limit than the configured one. They count until the
     reported reset. Without one they count as if sent now; those of the organization for a minute only, because
     every response reports them again.
-
-    Args:
-        windows: The windows.
-        state: The state.
-        at: Time of the state at which the response came.
-        report: The report.
     """
     window = _window_of(windows, report)
     if window is None:
@@ -211,13 +198,9 @@ def _window_of(windows: Sequence[Window], report: Reported) -> Window | None:
 
 
 def finish(lanes: Sequence[Lane], start: float, count: int, each: float) -> float:
-    """Time of the last response if requests are sent one after the other.
+    """Time of the last response if requests are sent one after the other, and each response takes `each` seconds.
 
-    Args:
-        lanes: The rate limits; the requests are added to them.
-        start: Time from which requests may be sent.
-        count: Number of requests.
-        each: Seconds that a response takes.
+    The requests are added to the rate limits.
     """
     if not lanes:
         return start + count * each
@@ -230,15 +213,9 @@ def finish(lanes: Sequence[Lane], start: float, count: int, each: float) -> floa
 
 
 def keeps_up(lanes: Sequence[Lane], count: int, each: float, every: float) -> bool:
-    """Whether each run of a schedule ends before the next run starts.
+    """Whether each run of so many requests ends before the next run starts, `every` seconds after it.
 
     Requests that are spread evenly over the time between two starts keep up if, in each window, the one that takes the
     place of another is answered in time. Those that are sent as early as they may are never answered later than these.
-
-    Args:
-        lanes: The rate limits.
-        count: Requests of one run.
-        each: Seconds that a response takes.
-        every: Seconds between the starts of two runs.
     """
     return count * each <= every and all(count * (lane.span + each) <= lane.limit * every for lane in lanes)
