@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..config.settings import AutomatumSettings
@@ -126,25 +126,11 @@ class Sender:
         """
         call.deadline = self.clock.monotonic() + DEADLINE * self.settings.request_timeout
         while True:
-            with self._exclude_time(call):
-                ticket = call.acquire(call)
-            outcome: ApiResponse | HttpFailure | None = None
-            try:
-                outcome = self._send(call)
-            finally:
-                self._record(call, ticket, outcome)
-            if isinstance(outcome, ApiResponse):
-                if call.succeeded(outcome):
-                    self._down = False
-                    return outcome
-                self._retry_or_raise(call, outcome)
-            elif outcome.final and call.repeatable:
-                raise ApiUnreachable(call.method, call.path, None, outcome.detail, _TOO_LARGE)
-            elif call.repeatable or not outcome.sent:
-                call.not_taken()
-                self._wait_after_failure(call, None, outcome.detail)
-            else:
-                raise _unknown_outcome(call, None, outcome.detail)
+            outcome = self._attempt(call)
+            if isinstance(outcome, ApiResponse) and call.succeeded(outcome):
+                self._down = False
+                return outcome
+            self._retry_or_raise(call, outcome)
 
     @contextmanager
     def _exclude_time(self, call: Call) -> Iterator[None]:
@@ -154,67 +140,68 @@ class Sender:
         finally:
             call.deadline += self.clock.monotonic() - started
 
-    def _send(self, call: Call) -> ApiResponse | HttpFailure:
-        started, status = self.clock.monotonic(), None
-        timeout, within = self.settings.request_timeout, max(1.0, call.deadline - started)
-        with ExitStack() as stack:
-            connections = self._connections
-            if not call.repeatable:
-                # On a kept connection, a server that closed it before the request looks the same as a server that
-                # broke off after accepting the request.
-                connections = stack.enter_context(connections.fresh())
-                within = DEADLINE * timeout
-            try:
-                outcome = send(
-                    connections, call.method, self.settings.base_url + call.path, clock=self.clock,
-                    timeout=min(timeout, within), within=within, headers=call.headers, params=call.params,
-                    body=call.payload, inspect=call.inspect,
-                    stopping=lambda: call.stoppable and self.budget.over,
-                )  # fmt: skip
-                status = outcome.status if isinstance(outcome, ApiResponse) else None
-                return outcome
-            finally:
-                if call.stats is not None:
-                    seconds = self.clock.monotonic() - started
-                    call.stats.append(Attempt(status, seconds, call.attempts > 0))
-                call.attempts += 1
+    def _attempt(self, call: Call) -> ApiResponse | HttpFailure:
+        with self._exclude_time(call):
+            ticket = call.acquire(call)
+        started, timeout = self.clock.monotonic(), self.settings.request_timeout
+        connections, within = self._connections, max(1.0, call.deadline - started)
+        if not call.repeatable:
+            # On a kept connection, a server that closed it before the request looks the same as a server that broke off
+            # after accepting the request.
+            connections, within = connections.fresh(), DEADLINE * timeout
+        response: ApiResponse | None = None
+        try:
+            outcome = send(
+                connections, call.method, self.settings.base_url + call.path, clock=self.clock,
+                timeout=min(timeout, within), within=within, headers=call.headers, params=call.params,
+                body=call.payload, inspect=call.inspect, stopping=lambda: call.stoppable and self.budget.over,
+            )  # fmt: skip
+            response = outcome if isinstance(outcome, ApiResponse) else None
+            return outcome
+        finally:
+            if connections is not self._connections:
+                connections.close()
+            if call.stats is not None:
+                seconds = self.clock.monotonic() - started
+                call.stats.append(Attempt(response.status if response else None, seconds, call.attempts > 0))
+            call.attempts += 1
+            if response and response.status == 429 and not call.throttled and response.named_wait() is not None:
+                # The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away.
+                # After the next one in a row, the request waits for the reset.
+                response = None
+            if response:
+                self.limiter.record_response(ticket, response.headers, response.date)
+            else:
+                self.limiter.record_response(ticket)
 
-    def _record(self, call: Call, ticket: int, outcome: ApiResponse | HttpFailure | None) -> None:
-        """Tell the rate limiter that a response is here or never will be, and what it says about limits.
-
-        The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away. After the
-        next one in a row, the request waits for the reset.
-        """
-        response = outcome if isinstance(outcome, ApiResponse) else None
-        if response and response.status == 429 and not call.throttled and response.named_wait() is not None:
-            response = None
-        if response:
-            self.limiter.record_response(ticket, response.headers, response.date)
-        else:
-            self.limiter.record_response(ticket)
-
-    def _retry_or_raise(self, call: Call, response: ApiResponse) -> None:
+    def _retry_or_raise(self, call: Call, outcome: ApiResponse | HttpFailure) -> None:
         """Wait and return if the call is to be sent again; raise otherwise."""
-        status, detail = response.status, response.detail
-        if status == 429:
-            call.not_taken()
-            self._wait_after_429(call, response)
-        elif status in call.renewed_after:
-            call.not_taken()
-            with self._exclude_time(call):
-                call.renew(call, response)
-        elif 300 <= response.http_status < 400:
-            raise redirect_error(call.method, call.path, response)
-        elif 400 <= status < 500 and status != 408:
-            raise call.refusal(call, response)
-        elif call.repeatable:
-            self._wait_after_failure(call, status, detail, response.retry_after())
+        status, detail, retry_after = None, outcome.detail, None
+        if isinstance(outcome, HttpFailure):
+            if outcome.final and call.repeatable:
+                raise ApiUnreachable(call.method, call.path, None, detail, _TOO_LARGE)
+            repeatable = call.repeatable or not outcome.sent
+            if repeatable:
+                call.not_taken()
         else:
-            raise _unknown_outcome(call, status, detail)
+            status, repeatable, retry_after = outcome.status, call.repeatable, outcome.retry_after()
+            if status == 429:
+                call.not_taken()
+                return self._wait_after_429(call, outcome)
+            if status in call.renewed_after:
+                call.not_taken()
+                with self._exclude_time(call):
+                    return call.renew(call, outcome)
+            if 300 <= outcome.http_status < 400:
+                raise redirect_error(call.method, call.path, outcome)
+            if 400 <= status < 500 and status != 408:
+                raise call.refusal(call, outcome)
+        if not repeatable:
+            step = f"Whether the server took this {call.method} is not known, so it is not sent again."
+            raise ApiUnreachable(call.method, call.path, status, detail, step)
+        return self._wait_after_failure(call, status, detail, retry_after)
 
-    def _wait_after_failure(
-        self, call: Call, status: int | None, detail: str, retry_after: float | None = None
-    ) -> None:
+    def _wait_after_failure(self, call: Call, status: int | None, detail: str, retry_after: float | None) -> None:
         """Wait before the next attempt; raise if the attempts or the deadline are over."""
         call.throttled = 0
         call.failures += 1
@@ -222,14 +209,11 @@ class Sender:
         if self._down or call.failures >= ATTEMPTS or self.clock.monotonic() + pause >= call.deadline:
             self._down = True
             hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
-            raise ApiUnreachable(
-                call.method,
-                call.path,
-                status,
-                detail,
+            step = (
                 f"Tried {plural(call.failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
-                f"sources.automatum.base_url ({self.settings.base_url}).",
+                f"sources.automatum.base_url ({self.settings.base_url})."
             )
+            raise ApiUnreachable(call.method, call.path, status, detail, step)
         what = f"{call.name}: {detail if status is None else f'{status} {detail}'}"
         logger.warning("%s; attempt %d of %d in %.1f s", what, call.failures + 1, ATTEMPTS, pause)
         self.budget.pause(pause)
@@ -254,8 +238,3 @@ class Sender:
 
     def _backoff(self, count: int) -> float:
         return min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** (count - 1)) * self._rng.uniform(0.5, 1.0)
-
-
-def _unknown_outcome(call: Call, status: int | None, detail: str) -> ApiUnreachable:
-    step = f"Whether the server took this {call.method} is not known, so it is not sent again."
-    return ApiUnreachable(call.method, call.path, status, detail, step)
