@@ -40,11 +40,11 @@ def refused(*arguments):
     return caught.value.key.removeprefix("sources.automatum.endpoints.customers.")
 
 
-def test_a_page_names_its_number_its_size_and_the_total():
+def test_a_page_names_its_number_and_the_total():
     page = read({"page": 2, "limit": 100, "total": 250, "pages": 3}, CUSTOMERS, 2)
-    assert (page.number, page.named, page.size, page.total, page.next_at) == (2, 2, 100, 250, None)
+    assert (page.number, page.named, page.total, page.next_at) == (2, 2, 250, None)
     page = read({"total": "250"})
-    assert (page.named, page.size, page.total) == (None, None, 250)
+    assert (page.named, page.total) == (None, 250)
 
 
 def test_the_named_page_is_counted_from_1_whatever_the_api_counts_from():
