@@ -9,7 +9,6 @@ seconds in this log therefore mean at most N requests that the server counts in 
 
 from __future__ import annotations
 
-import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -84,8 +83,8 @@ class Window:
         return f"{self.scope}: {self.limit} requests per {period}"
 
     def unreserved(self, share: float) -> int:
-        """Requests outside the share that is reserved for metering; at least one."""
-        return max(1, self.limit - math.ceil(share * self.limit)) if share else self.limit
+        """Requests outside the share that is reserved for metering, which is none of a limit below ten."""
+        return self.limit - int(share * self.limit)
 
     def used(self, state: LimiterState, at: float) -> int:
         """The number of requests that count; those of other programs, too."""
