@@ -22,7 +22,7 @@ def sync_once(environment: dict[str, str], database: str, folder: str, rows: int
     from automatum.core.clock import SystemClock
     from automatum.sync import results
     from automatum.sync.engine import sync
-    from automatum.warehouse.pipeline import open_pipeline
+    from automatum.warehouse.target import open_pipeline
 
     results.CHUNK_ROWS = rows
     clock = SystemClock()

@@ -16,7 +16,7 @@ from automatum.operations.verify import check_rules
 from automatum.sync import results
 from automatum.sync.engine import sync
 from automatum.sync.options import SyncOptions
-from automatum.warehouse.pipeline import open_pipeline
+from automatum.warehouse.target import open_pipeline
 from automatum_sandbox import Sandbox, SandboxConfig, serve
 from tests.support.clocks import FakeClock
 

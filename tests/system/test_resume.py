@@ -170,7 +170,7 @@ def test_a_package_that_was_normalized_before_a_kill_does_not_block_the_next_run
     import dlt
 
     from automatum import automatum_source
-    from automatum.warehouse.pipeline import open_pipeline
+    from automatum.warehouse.target import open_pipeline
 
     with serve(CONFIG) as served:
         environment = settings_of(served)
@@ -197,7 +197,7 @@ def test_a_package_whose_tables_are_not_in_the_saved_schema_is_read_again(tmp_pa
     import dlt
 
     from automatum import automatum_source
-    from automatum.warehouse.pipeline import open_pipeline
+    from automatum.warehouse.target import open_pipeline
 
     with serve(CONFIG) as served:
         database, folder = tmp_path / "m.duckdb", tmp_path / "p"
@@ -224,7 +224,7 @@ def bounded(environment, database, folder, requests):
     from automatum.core.budget import Budget
     from automatum.core.clock import SystemClock
     from automatum.sync.engine import sync
-    from automatum.warehouse.pipeline import open_pipeline
+    from automatum.warehouse.target import open_pipeline
 
     names = {"base_url": "BASE_URL", "client_id": "CLIENT_ID", "client_secret": "CLIENT_SECRET"}
     explicit = {key: environment[f"SOURCES__AUTOMATUM__{name}"] for key, name in names.items()}

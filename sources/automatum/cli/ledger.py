@@ -65,7 +65,7 @@ def restore(from_: From = None, **given: Any) -> None:
     def work() -> dict[str, Any]:
         from ..metering.ledger.location import ledger_owner
         from ..metering.ledger.transfer import Exported, read_exported, restore
-        from ..warehouse.owners import use_stored_owner
+        from ..warehouse.dataset import use_stored_owner
 
         settings, url = _find(given)
         source: Path | Exported | None = from_

@@ -200,10 +200,8 @@ def push_export(**given: Any) -> None:
 
     def work() -> tuple[dict[str, Any], int]:
         from ..metering.export import export_ledger
-        from ..warehouse.dataset import check_organization_kind
-        from ..warehouse.owners import use_stored_owner
-        from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
-        from ..warehouse.target import exclusive_pipeline
+        from ..warehouse.dataset import check_organization_kind, use_stored_owner
+        from ..warehouse.target import exclusive_pipeline, label_pipeline, name_pipeline, open_pipeline
 
         dataset, folder, lock_wait = given["dataset"], given["pipelines_dir"], given["lock_wait"]
         clock, target = SystemClock(), target_of(given["destination"], dataset, given["database"])

@@ -13,7 +13,7 @@ from ..config.settings import AutomatumSettings, find_webhook_secret, resolve_se
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from ..core.process_info import user_name
-from ..warehouse.owners import use_stored_owner
+from ..warehouse.dataset import use_stored_owner
 from .checks import Checks
 from .events import apply_events, read_events
 from .export import refuse_older

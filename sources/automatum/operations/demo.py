@@ -25,8 +25,7 @@ from ..core.private_files import check_own
 from ..core.redaction import Secret
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
-from ..warehouse.pipeline import open_pipeline
-from ..warehouse.target import Target
+from ..warehouse.target import Target, open_pipeline
 
 QUESTIONS = (
     (

@@ -22,7 +22,7 @@ from ..sync.report_sync import days_to_read
 from ..sync.results import KnownRows
 from ..sync.resume import resume_session
 from ..sync.table_sync import DEFAULT_OPTIONS
-from ..warehouse.owners import use_stored_owner
+from ..warehouse.dataset import use_stored_owner
 
 
 @dataclass

@@ -41,8 +41,7 @@ from ..sync.facts import (
     too_old,
 )
 from ..sync.results import Verdict
-from ..warehouse.dataset import has_organizations
-from ..warehouse.owners import read_owners
+from ..warehouse.dataset import has_organizations, read_owners
 from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,

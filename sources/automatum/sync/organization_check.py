@@ -20,8 +20,8 @@ from ..core.errors import AutomatumError, ConfigurationError, MoreToDo
 from ..core.text import printable
 from ..schema.arrow_tables import Table
 from ..schema.records import Record
+from ..warehouse.dataset import Owner, find_owner, read_owners
 from ..warehouse.dlt_internals import current_load_id, waiting_package_states
-from ..warehouse.owners import Owner, find_owner, read_owners
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -54,7 +54,7 @@ class OrganizationCheck:
 
     @property
     def fact(self) -> dict[str, Any]:
-        """What a sweep stores (`warehouse.owners`)."""
+        """What a sweep stores (`warehouse.dataset`)."""
         return {"id": self._id, "application": self._settings.client_id, "name": self._settings.organization or ""}
 
     def start(self, pipeline: SupportsPipeline) -> None:

@@ -24,11 +24,10 @@ from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, instant
 from ..core.errors import AutomatumError, BudgetSpent, ConfigurationError, MoreToDo, defect
 from ..core.private_files import private_files
+from ..warehouse.dataset import read_owners
 from ..warehouse.duckdb_file import KeepOpen, refresh_copy
-from ..warehouse.owners import read_owners
-from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.postgres_lock import exclusive_tables
-from ..warehouse.target import check_copy_path, exclusive_pipeline
+from ..warehouse.target import check_copy_path, exclusive_pipeline, label_pipeline, name_pipeline, open_pipeline
 from .engine import sync
 from .options import SyncOptions
 from .results import Verdict

@@ -8,15 +8,16 @@ where the next version of its row begins.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlt
+from dlt.destinations.exceptions import DatabaseException
 
 from ..core.redaction import redact
 from ..schema.columns import VALID_FROM, VALID_TO, versions_view
 from ..schema.stored import StoredTable
-from .sql_client import SQL_UNSUPPORTED, checked_sql_client
+from .sql_client import checked_sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -40,43 +41,42 @@ _STORED = {
 
 
 def update_catalog(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> None:
-    """Bring comments and views up to date, of the tables that exist. Other destinations are left out.
-
-    A user without the right to do so is no error: the rows do not depend on it.
-
-    Args:
-        pipeline: The pipeline whose destination has the tables.
-        tables: The tables.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    query = next((text for kind, text in _STORED.items() if isinstance(pipeline.destination, kind)), None)
-    if query is None:
-        return
+    """Bring comments and the views of histories up to date, of the tables that exist; see `_change`."""
     tables = list(tables)
-    try:
-        with checked_sql_client(pipeline) as client:
-            stored: dict[str, dict[str, str | None]] = {}
-            with client.execute_query(query, client.dataset_name, client.dataset_name) as cursor:
-                for table, column, comment in cursor.fetchall():
-                    stored.setdefault(table, {})[column] = comment
-            for make in (_views, _comments):
-                if statements := list(make(client, tables, stored)):
-                    with client.begin_transaction():
-                        for statement in statements:
-                            client.execute_sql(statement)
-    except SQL_UNSUPPORTED as error:
-        logger.debug("comments and views are not written: %s", redact(str(error)))
+
+    def statements(client: Any) -> Iterator[str]:
+        query = next(text for kind, text in _STORED.items() if isinstance(pipeline.destination, kind))
+        stored: dict[str, dict[str, str | None]] = {}
+        for table, column, comment in client.execute_sql(query, client.dataset_name, client.dataset_name):
+            stored.setdefault(table, {})[column] = comment
+        yield from _views(client, tables, stored)
+        yield from _comments(client, tables, stored)
+
+    _change(pipeline, statements)
 
 
 def write_views(pipeline: SupportsPipeline, views: Mapping[str, str], table: str) -> None:
-    """Make or replace views of one table. Other destinations than DuckDB and Postgres are left out.
+    """Make or replace views of one table, from queries in which `{lines}` is the table; see `_change`."""
 
-    Args:
-        pipeline: The pipeline whose destination has the table.
-        views: Name of a view to its query, in which `{lines}` is the table.
-        table: Name of the table.
+    def statements(client: Any) -> Iterator[str]:
+        for view, query in views.items():
+            text = query.replace("{lines}", client.make_qualified_table_name(table))
+            yield from _view(client, view, text)
+
+    _change(pipeline, statements)
+
+
+def drop_views(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> None:
+    """Drop the views of histories that dlt is about to drop: Postgres drops no table that a view reads."""
+    views = [view for _, view in _histories(tables)]
+    if views:
+        _change(pipeline, lambda client: [_view(client, view)[0] for view in views])
+
+
+def _change(pipeline: SupportsPipeline, statements: Callable[[Any], Iterable[str]]) -> None:
+    """Change the catalog of DuckDB or Postgres in one transaction. Other destinations are left out.
+
+    A user without the right to do so is no error: the rows do not depend on it.
 
     Raises:
         DestinationError: The destination cannot be reached.
@@ -84,39 +84,23 @@ def write_views(pipeline: SupportsPipeline, views: Mapping[str, str], table: str
     if not isinstance(pipeline.destination, tuple(_STORED)):
         return
     try:
-        with checked_sql_client(pipeline) as client, client.begin_transaction():
-            for view, query in views.items():
-                name = client.make_qualified_table_name(view)
-                client.execute_sql(f"DROP VIEW IF EXISTS {name}")
-                text = query.replace("{lines}", client.make_qualified_table_name(table))
-                client.execute_sql(f"CREATE VIEW {name} AS {text}")
-    except SQL_UNSUPPORTED as error:
-        logger.debug("views are not written: %s", redact(str(error)))
-
-
-def drop_views(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> None:
-    """Drop the views of histories that dlt is about to drop: Postgres drops no table that a view reads.
-
-    Args:
-        pipeline: The pipeline whose destination has the tables.
-        tables: Tables; those that are no histories are left out.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    histories = _histories(tables)
-    if histories and isinstance(pipeline.destination, tuple(_STORED)):
-        try:
-            with checked_sql_client(pipeline) as client:
-                for _, view in histories:
-                    client.execute_sql(f"DROP VIEW IF EXISTS {client.make_qualified_table_name(view)}")
-        except SQL_UNSUPPORTED as error:
-            logger.debug("views of the history are not dropped: %s", redact(str(error)))
+        with checked_sql_client(pipeline) as client:
+            if made := list(statements(client)):
+                with client.begin_transaction():
+                    for statement in made:
+                        client.execute_sql(statement)
+    except DatabaseException as error:
+        logger.debug("comments and views are not written: %s", redact(str(error)))
 
 
 def _histories(tables: Iterable[StoredTable]) -> list[tuple[StoredTable, str]]:
     """The histories, each with the name of its view."""
     return [(table, versions_view(table.parent)) for table in tables if table.kind == "history" and table.parent]
+
+
+def _view(client: Any, view: str, query: str = "") -> tuple[str, str]:
+    name = client.make_qualified_table_name(view)
+    return f"DROP VIEW IF EXISTS {name}", f"CREATE VIEW {name} AS {query}"
 
 
 def _comments(client: Any, tables: Sequence[StoredTable], stored: dict[str, dict[str, str | None]]) -> Iterator[str]:
@@ -136,10 +120,9 @@ def _views(client: Any, tables: Sequence[StoredTable], stored: dict[str, dict[st
         names = [column.name for column in history.columns if column.name in stored.get(history.name, {})]
         if names and [one for one in stored.get(view, {}) if one] != [*names, VALID_TO]:
             key = ", ".join(client.escape_column_name(name) for name in history.key if name != VALID_FROM)
-            name = client.make_qualified_table_name(view)
-            yield f"DROP VIEW IF EXISTS {name}"
-            yield (
-                f"CREATE VIEW {name} AS SELECT {', '.join(map(client.escape_column_name, names))}, "
+            text = (
+                f"SELECT {', '.join(map(client.escape_column_name, names))}, "
                 f"LEAD({begin}) OVER (PARTITION BY {key} ORDER BY {begin}) AS {end} "
                 f"FROM {client.make_qualified_table_name(history.name)}"
             )
+            yield from _view(client, view, text)

@@ -6,16 +6,15 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dlt
 
 from ..core.errors import ConfigurationError
-from ..core.redaction import redact
 from ..schema.columns import ROW_HASH
 from ..schema.stored import StoredColumn, StoredTable
 from .dlt_internals import missing_in_storage
-from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client, unreachable_error
+from .sql_client import TABLE_MISSING, reading_sql_client, unreachable_error
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -77,22 +76,17 @@ def compare_tables(pipeline: SupportsPipeline, tables: Sequence[StoredTable]) ->
     wanted = {table.name: {column.name for column in table.columns} for table in tables}
     try:
         lacking = missing_in_storage(pipeline, wanted)
-    except (*TABLE_MISSING, *SQL_UNSUPPORTED):
+    except TABLE_MISSING:
         return Compared(set(wanted), {})
     except Exception as error:  # Errors of drivers have no common base class.
         raise unreachable_error(error) from None
-    try:
-        _load_again(pipeline, tables, lacking)
-        wrong = _other_types(pipeline, tables) if isinstance(pipeline.destination, _CHECKED) else {}
-    except SQL_UNSUPPORTED as error:
-        logger.debug("the columns cannot be compared: %s", redact(str(error)))
-        wrong = {}
+    with reading_sql_client(pipeline) as client:
+        _load_again(client, tables, lacking)
+        wrong = _other_types(client, tables) if isinstance(pipeline.destination, _CHECKED) else {}
     return Compared(set(lacking), wrong)
 
 
-def _load_again(
-    pipeline: SupportsPipeline, tables: Iterable[StoredTable], lacking: Mapping[str, Collection[str]]
-) -> None:
+def _load_again(client: Any, tables: Iterable[StoredTable], lacking: Mapping[str, Collection[str]]) -> None:
     """Let all rows count as changed whose table lost a column, or their child table. A kill changes nothing of that.
 
     No record has an empty hash. The connector's own columns are null in the rows of an earlier version, and stay so.
@@ -106,24 +100,21 @@ def _load_again(
     for name in sorted(again):
         logger.warning("%s has lost a column: its rows are loaded again", name)
         try:
-            with checked_sql_client(pipeline) as client:
-                table, column = client.make_qualified_table_name(name), client.escape_column_name(ROW_HASH)
-                client.execute_sql(f"UPDATE {table} SET {column} = '' WHERE {column} <> ''")
+            table, column = client.make_qualified_table_name(name), client.escape_column_name(ROW_HASH)
+            client.execute_sql(f"UPDATE {table} SET {column} = '' WHERE {column} <> ''")
         except TABLE_MISSING:
             continue  # Nothing but a child table is left, or the hashes are lost too: every row is loaded anyway.
 
 
-def _other_types(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> dict[str, ConfigurationError]:
+def _other_types(client: Any, tables: Iterable[StoredTable]) -> dict[str, ConfigurationError]:
     wrong: dict[str, ConfigurationError] = {}
-    with checked_sql_client(pipeline) as client:
-        with client.execute_query(_COLUMNS, client.dataset_name) as cursor:
-            stored = {(name, column): tuple(found) for name, column, *found in cursor.fetchall()}
-        for table in tables:
-            name = client.make_qualified_table_name(table.name)
-            for column in table.columns:
-                found = stored.get((table.name, column.name))
-                if found and not _holds(column, *found):
-                    wrong.setdefault(table.name, _error(table, column, name, *found))
+    stored = {(name, column): found for name, column, *found in client.execute_sql(_COLUMNS, client.dataset_name)}
+    for table in tables:
+        name = client.make_qualified_table_name(table.name)
+        for column in table.columns:
+            found = stored.get((table.name, column.name))
+            if found and not _holds(column, *found):
+                wrong.setdefault(table.name, _error(table, column, name, *found))
     return wrong
 
 

@@ -1,14 +1,14 @@
-"""The dataset of a run: check it before, and delete page records after."""
+"""The dataset of a run: whether it exists, whose rows it has, which loads are complete, and what of its log can go."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..core.errors import AutomatumError, ConfigurationError
-from ..core.redaction import redact
+from ..config.settings import AutomatumSettings
+from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
 from .dlt_internals import destination_client
@@ -16,35 +16,35 @@ from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
     SWEEPS_TABLE,
+    as_utc,
     column_names,
     complete_load_ids,
+    json_object,
     organization_filter,
+    read_latest,
     where_clause,
 )
-from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client, unreachable_error
+from .sql_client import TABLE_MISSING, reading_sql_client, unreachable_error
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-logger = logging.getLogger("automatum")
-
 _SYSTEM = ("information_schema", "main", "pg_catalog", "public")
+_MOST_SWEEPS = 2_000
+"""Sweeps that are looked at. An organization that none of them is of is found again by its id."""
 
 
-def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
-    """Ids of complete load packages, for all that is read after them; None if they cannot be read.
+def read_complete_loads(pipeline: SupportsPipeline) -> set[str]:
+    """Ids of complete load packages, for all that is read after them.
 
     What is read later may be of a package that was completed meanwhile. It then counts as incomplete, and is read or
     loaded again.
 
     Raises:
-        DestinationError: The destination cannot be reached.
+        DestinationError: The destination cannot be reached or read.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            return complete_load_ids(client)
-    except SQL_UNSUPPORTED:
-        return None
+    with reading_sql_client(pipeline) as client:
+        return complete_load_ids(client)
 
 
 def check_dataset(pipeline: SupportsPipeline) -> None:
@@ -52,7 +52,7 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
 
     Raises:
         ConfigurationError: It does not exist. The message names the datasets that do, where the destination says.
-        DestinationError: The destination cannot be reached.
+        DestinationError: The destination cannot be reached or read.
     """
     try:
         with destination_client(pipeline) as client:
@@ -62,10 +62,9 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
         raise unreachable_error(error) from None
     name, known = pipeline.dataset_name, list[str]()
     if not writes_lake_files(pipeline):
-        text = "SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1"
-        with contextlib.suppress(AutomatumError, *SQL_UNSUPPORTED), checked_sql_client(pipeline) as client:
-            found = [str(row[0]) for row in client.execute_sql(text)]
-            known = [one for one in found if one.lower() not in _SYSTEM and not one.endswith("_staging")]
+        with reading_sql_client(pipeline) as client:
+            found = client.execute_sql("SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1")
+        known = [one for (one,) in found if one.lower() not in _SYSTEM and not one.endswith("_staging")]
     there = f" The destination has {', '.join(known)}." if known else ""
     raise ConfigurationError(
         "--dataset",
@@ -75,19 +74,16 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:
-    """Whether the dataset holds several organizations; None if it is empty, or answers no SQL.
+    """Whether the dataset holds several organizations; None if it is empty.
 
     Raises:
-        DestinationError: The destination cannot be reached.
+        DestinationError: The destination cannot be reached or read.
     """
-    # Before the first verdict there are only page records.
-    for table in (SWEEPS_TABLE, PAGES_TABLE):
-        try:
-            with checked_sql_client(pipeline) as client:
-                if names := column_names(client, table):
-                    return ORGANIZATION in names
-        except SQL_UNSUPPORTED:
-            break
+    with reading_sql_client(pipeline) as client:
+        # Before the first verdict there are only page records.
+        for table in (SWEEPS_TABLE, PAGES_TABLE):
+            if names := column_names(client, table):
+                return ORGANIZATION in names
     return None
 
 
@@ -95,7 +91,7 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
     """Refuse to sync a single organization to a dataset of several, or the other way round.
 
     Raises:
-        ConfigurationError: The dataset is of the other kind.
+        ConfigurationError: The dataset is of the other kind, or its destination answers no SQL.
     """
     has_several = has_organizations(pipeline)
     if has_several in (None, by_organization):
@@ -108,23 +104,77 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
     raise ConfigurationError("--dataset", f"{pipeline.dataset_name} {problem}.", step)
 
 
-def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:
-    """Delete the page records of sweeps; only an unfinished sweep needs them.
+@dataclass(frozen=True)
+class Owner:
+    """An organization whose rows a dataset has, as its sweeps stored it.
+
+    Attributes:
+        owner: Its value of the column `organization_id`; None in a dataset of a single organization.
+        id: The vendor's id; empty if no record has named it.
+        application: The OAuth application that read it last.
+        name: Its name in the settings then; empty with a single organization.
+        at: When its last sweep got a verdict.
+    """
+
+    owner: str | None
+    id: str
+    application: str
+    name: str
+    at: datetime
+
+
+def read_owners(pipeline: SupportsPipeline, by_organization: bool) -> list[Owner]:
+    """The organizations whose rows a dataset has, those of the latest sweeps first.
 
     Args:
-        pipeline: The pipeline whose destination holds them.
-        sweeps: Ids of the sweeps.
-        organization_id: Whose, where the dataset holds several organizations.
+        pipeline: The pipeline whose destination is queried.
+        by_organization: The dataset is for several organizations.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
     """
-    try:
-        if writes_lake_files(pipeline):
-            return  # Files are only added. Page records older than the last verdict of their table are ignored.
-        with checked_sql_client(pipeline) as client:
-            name = client.make_qualified_table_name(PAGES_TABLE)
-            for sweep in sweeps:
-                where = {"sweep_id": sweep, **organization_filter(organization_id)}
-                client.execute_sql(f"DELETE FROM {name}{where_clause(client, where)}", *where.values())
-    except TABLE_MISSING:
+    columns = ("finished_at", "verdict", "extra", *((ORGANIZATION,) if by_organization else ()))
+    found: dict[str | None, Owner] = {}
+    for at, verdict, extra, *owners in read_latest(pipeline, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_SWEEPS):
+        owner = owners[0] if owners else None
+        fact = json_object(extra).get("organization")
+        # A failed sweep may have loaded no row.
+        if verdict != "failed" and owner not in found and isinstance(fact, dict):
+            id_, application, name = (str(fact.get(key) or "") for key in ("id", "application", "name"))
+            found[owner] = Owner(owner, id_, application, name or owner or "", as_utc(at))
+    return list(found.values())
+
+
+def find_owner(owners: Sequence[Owner], settings: AutomatumSettings) -> Owner | None:
+    """The organization of these settings: that of the OAuth application, or else of the local name or id."""
+    names = (settings.organization, settings.organization_id)
+    same = [one for one in owners if one.application == settings.client_id]
+    same += [one for one in owners if one.name == settings.organization or one.owner in names]
+    return same[0] if same else None
+
+
+def use_stored_owner(pipeline: SupportsPipeline, settings: AutomatumSettings) -> None:
+    """Let `settings.owner` be what the dataset has for the organization, whatever its name in the settings is now.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    if settings.organization and (found := find_owner(read_owners(pipeline, True), settings)):
+        settings.stored_owner = found.owner
+
+
+def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:
+    """Delete the page records of sweeps, which only an unfinished sweep needs.
+
+    Files are only added. There, page records older than the last verdict of their table are ignored.
+    """
+    if writes_lake_files(pipeline):
         return
-    except SQL_UNSUPPORTED as error:
-        logger.debug("page records stay: %s", redact(str(error)))
+    with reading_sql_client(pipeline) as client:
+        name = client.make_qualified_table_name(PAGES_TABLE)
+        for sweep in sweeps:
+            where = {"sweep_id": sweep, **organization_filter(organization_id)}
+            try:
+                client.execute_sql(f"DELETE FROM {name}{where_clause(client, where)}", *where.values())
+            except TABLE_MISSING:
+                return

@@ -24,6 +24,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
+from ..core.private_files import check_own, replace_own
 from ..core.process import MOST_DUCKDB_MEMORY, duckdb_memory, parse_memory
 from ..core.process_info import describe_process
 from ..core.redaction import first_line
@@ -66,6 +67,20 @@ def create_file(database: Path) -> None:
             duckdb.connect(str(database), config={"storage_compatibility_version": STORAGE_VERSION}).close()
 
 
+def check_copy(copy: Path) -> None:
+    """Refuse a read copy in place of a file that no sync has made, such as a ledger.
+
+    Raises:
+        ConfigurationError: There is such a file, a folder, a link, or another user's file.
+    """
+    check_own(copy)
+    note = _note_of(copy)
+    if copy.exists() and str(copy.stat().st_ino) not in (note.read_text().split() if note.is_file() else ()):
+        raise ConfigurationError(
+            "--read-copy", f"{copy} is not a copy that a sync has made.", "Delete it, or name another file."
+        )
+
+
 def refresh_copy(database: Path, copy: Path) -> None:
     """Replace the copy in one step. A program that has the old copy open keeps reading it.
 
@@ -76,12 +91,13 @@ def refresh_copy(database: Path, copy: Path) -> None:
         copy: The copy; its folder exists.
 
     Raises:
-        ConfigurationError: The copy cannot be written.
+        ConfigurationError: The copy cannot be written; see `check_copy`.
         DestinationError: The database cannot be opened.
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
-    made = copy
+    check_copy(copy)
+    made = None
     try:
         for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
             left.unlink(missing_ok=True)  # A killed run has left it. Only one run at a time makes copies.
@@ -96,6 +112,9 @@ def refresh_copy(database: Path, copy: Path) -> None:
             made.chmod(database.stat().st_mode & 0o777)
             written.flush()
             os.fsync(written.fileno())
+        # Both, because a kill may leave the old copy in its place.
+        numbers = [one.stat().st_ino for one in (copy, made) if one.exists()]
+        replace_own(_note_of(copy), " ".join(map(str, numbers)).encode())
         # A program that wrote to the old copy and was killed leaves a log, which would make the new copy unreadable.
         copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
         made.replace(copy)
@@ -104,9 +123,13 @@ def refresh_copy(database: Path, copy: Path) -> None:
     except OSError as error:
         raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
     finally:
-        if made != copy:
-            with contextlib.suppress(OSError):
-                made.unlink(missing_ok=True)
+        if made:
+            made.unlink(missing_ok=True)
+
+
+def _note_of(copy: Path) -> Path:
+    """Where the inodes of copies are noted."""
+    return copy.with_name(f".{copy.name}.made")
 
 
 def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:

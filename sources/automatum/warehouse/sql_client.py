@@ -1,6 +1,7 @@
 """Dlt's SQL client of a pipeline's dataset: opens it, shares it, and translates its errors.
 
-An error says what a run lacks: settings or a driver, a destination that is up, or one that answers SQL.
+An error says what a run lacks: settings or a driver, a destination that is up, or one that answers SQL. A destination
+that answers none is refused: nothing could be compared with it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,11 @@ from dlt.common.configuration.exceptions import (
     LookupTrace,
     LookupTraces,
 )
-from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
 from ..config.plaintext import refuse_plaintext_postgres
-from ..config.toml_files import settings_providers, toml_paths
 from ..core.errors import AutomatumError, ConfigurationError, DestinationError
 from ..core.redaction import first_line
 from .dlt_internals import destination_client, shared_clients
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 """Errors for a table that does not exist."""
-SQL_UNSUPPORTED = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
-"""Errors of a destination that answers no SQL, or not this query."""
+SQL_UNSUPPORTED = (DatabaseException,)
+"""Errors of a destination that does not answer a query."""
 _MOMENTS = {1082: "PYDATE", 1184: "PYDATETIMETZ"}
 """Postgres's ids of the types of dates and of moments, and psycopg2's names of what parses them."""
 _SECTION = "DESTINATION__"
@@ -93,12 +92,15 @@ def _or_text(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 @contextmanager
 def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """The same client; raises `DestinationError` if it cannot connect, but what is in `SQL_UNSUPPORTED` as it is."""
+    """The same client; lets a `DatabaseException` of a query through.
+
+    Raises:
+        ConfigurationError: The destination is not configured, or answers no SQL.
+        DestinationError: It cannot be reached.
+    """
     with ExitStack() as stack:
         try:
             client = stack.enter_context(sql_client(pipeline))
-        except SQL_UNSUPPORTED:
-            raise
         except Exception as error:
             # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
             raise unreachable_error(error) from None
@@ -114,7 +116,7 @@ def reading_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
     try:
         with checked_sql_client(pipeline) as client:
             yield client
-    except SQL_UNSUPPORTED as error:
+    except DatabaseException as error:
         raise unreadable_error(error) from None
 
 
@@ -142,25 +144,26 @@ def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
 
 def unreachable_error(error: Exception) -> AutomatumError:
     """The error for a destination that a run cannot connect to."""
-    if isinstance(error, AutomatumError):
-        return error
-    if any(isinstance(cause, InvalidConnectionString) for cause in _causes(error)):
-        return ConfigurationError(
-            "destination credentials",
-            "are not a URL of a database.",
-            f"Write them like {_URLS['postgres']}, with special characters in the password URL-encoded.",
-        )
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, AutomatumError):
+            return cause
+        if isinstance(cause, SqlClientNotAvailable):
+            return ConfigurationError(
+                "--destination",
+                "answers no SQL, and a sync compares its rows with what the destination has.",
+                "Load to a database or to filesystem, and from there to where you need the rows.",
+            )
         if isinstance(cause, ConfigFieldMissingException):
             return _not_set(cause)
-        if isinstance(cause, ConfigurationException):
-            return ConfigurationError("destination", f"{first_line(cause).rstrip('.')}.", "See docs/destinations.md.")
         if isinstance(cause, MissingDependencyException):
             names = " ".join(f"'{one}'" for one in cause.dependencies)
             return ConfigurationError(
                 "--destination", f"needs a package that is not installed: {names}.", f"pip install {names}"
             )
-    is_file = any(type(cause).__module__.partition(".")[0] in ("duckdb", "_duckdb") for cause in _causes(error))
+        if isinstance(cause, ConfigurationException):
+            return ConfigurationError("destination", f"{first_line(cause).rstrip('.')}.", "See docs/destinations.md.")
+    is_file = any(type(cause).__module__.partition(".")[0] in ("duckdb", "_duckdb") for cause in causes)
     return DestinationError(
         f"The destination cannot be reached: {first_line(error).rstrip('.')}",
         "Check that no other program holds the file, and that this user may write to it."
@@ -187,25 +190,15 @@ def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:
     variables = list(dict.fromkeys(_variables(error.traces)))
     if not variables:
         return ConfigurationError("destination", f"{', '.join(error.fields)} is not set.", "See docs/destinations.md.")
-    path = variables[0].lower().split("__")
-    section, names = ".".join(path[:-1]), [variable.rpartition("__")[2].lower() for variable in variables]
-    places = "; ".join(
-        f"{file} ({f'has no {names[0]} in [{section}]' if file.is_file() else 'does not exist'})"
-        for file in dict.fromkeys(toml_paths(settings_providers()))
-    )
-    verb = "is" if len(names) == 1 else "are"
-    whole, example = variables[0].rpartition("__")[0], _URLS.get(path[1])
-    step = f"Set {', '.join(variables)}"
-    if path[-2:-1] == ["credentials"] and example:
-        step += f", or {whole}={example}"
-    elif example:
-        step += f", such as {variables[0]}={example}"
-    return ConfigurationError(
-        section,
-        f"{', '.join(names)} {verb} not set. Looked in the environment; {places}.",
-        f"{step}, or write them to .dlt/secrets.toml under [{section}]."
-        + (" An empty password is for a server that asks for none." if names == ["password"] else ""),
-    )
+    whole = variables[0].rpartition("__")[0]
+    section, example = whole.lower().replace("__", "."), _URLS.get(whole.lower().split("__")[1])
+    names = ", ".join(variable.rpartition("__")[2].lower() for variable in variables)
+    step = f"Set {', '.join(variables)}, or write it to .dlt/secrets.toml under [{section}]."
+    if example:
+        step += f" For example: {whole if whole.endswith('CREDENTIALS') else variables[0]}={example}"
+    if names == "password":
+        step += " An empty password is for a server that asks for none."
+    return ConfigurationError(section, f"{names} is not set.", step)
 
 
 def _variables(traces: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,11 @@
-"""Where a run loads to: a dlt destination, or a DuckDB file, which only one process can write at a time."""
+"""Where a run loads to: a dlt destination or a DuckDB file, and the dlt pipeline that loads there."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dlt
 from dlt.common.pipeline import get_dlt_pipelines_dir
 
 from ..config.lookup import register_destination_secrets
@@ -24,12 +27,21 @@ from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
-from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, duckdb_destination, open_when_free, remember_database
-from .pipeline import PIPELINE, name_pipeline, open_pipeline
+from .dlt_internals import locate_destination
+from .duckdb_file import (
+    USER_AGENT,
+    KeepOpen,
+    OpenFile,
+    check_copy,
+    duckdb_destination,
+    open_when_free,
+    remember_database,
+)
 
 if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
+    pass
 
+PIPELINE = "automatum"
 _SCRIPT = f"{PIPELINE}_script"
 _DRIVERS = {DUCKDB: "duckdb", "filesystem": "duckdb", "postgres": "psycopg2"}
 """Destination to the package that it needs besides dlt. Of other destinations dlt says what is missing."""
@@ -83,7 +95,6 @@ class Target:
             agent, options = None if pipeline_name == _SCRIPT else USER_AGENT, _staging(pipeline_name)
             return duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options)
         register_destination_secrets()
-        import dlt
         from dlt.common.destination.exceptions import UnknownDestinationModule
 
         try:
@@ -107,8 +118,6 @@ class Target:
         Raises:
             ConfigurationError: The destination, the file or the dataset cannot be used.
         """
-        import dlt
-
         made = self.open(_SCRIPT)
         name = name_pipeline(_SCRIPT, made, self.dataset, self.file)
         pipeline = dlt.pipeline(name, destination=made, dataset_name=self.dataset)
@@ -126,7 +135,7 @@ class Target:
                 "--database", f"there is no folder {self.file.parent}.", "Create it, or name another file."
             )
 
-    def existing(self, clock: Clock, budget: Budget, wait: float) -> SupportsPipeline:
+    def existing(self, clock: Clock, budget: Budget, wait: float) -> Any:
         """A pipeline for queries; it does not create a DuckDB file.
 
         Args:
@@ -218,8 +227,6 @@ def dataset(target: Target | None = None) -> Any:
     Raises:
         ConfigurationError: The DuckDB file does not exist, or the destination cannot be used.
     """
-    import dlt
-
     target = target or Target()
     if target.missing:
         raise _missing_file(target.database)
@@ -262,4 +269,79 @@ def check_copy_path(target: Target, copy: Path) -> Path:
         raise ConfigurationError("--read-copy", "is the database itself.", "Name another file.")
     if not copy.parent.is_dir():
         raise ConfigurationError("--read-copy", f"there is no folder {copy.parent}.", "Create it first.")
+    check_copy(copy)
     return copy
+
+
+def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = None, name: str = PIPELINE) -> Any:
+    """The dlt pipeline of a sync, with an empty working folder: packages of earlier runs are dropped (I9).
+
+    It neither restores schemas and state from its destination nor stores its state there.
+
+    Args:
+        destination: dlt destination, or its name.
+        dataset: Dataset (schema) that the tables are in.
+        pipelines_dir: dlt's working folder; None for its default.
+        name: Name of the pipeline.
+
+    Raises:
+        ConfigurationError: The working folder cannot be used.
+    """
+    folder = Path(pipelines_dir or get_dlt_pipelines_dir())
+
+    try:
+        # Nothing in it is needed. dlt would load the packages of an earlier run before anything else, and resolve
+        # relative paths of the destination against the folder of that run.
+        shutil.rmtree(folder / name, ignore_errors=True)
+        pipeline = dlt.pipeline(
+            name,
+            destination=destination,
+            dataset_name=dataset,
+            pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
+        )
+        _check_modes(pipeline)
+        pipeline.config.restore_from_destination = False
+        # It holds customers' data while a load is under way.
+        Path(pipeline.working_dir).chmod(0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            "--pipelines-dir", f"{folder} cannot be used: {error.strerror}.", "Name a folder that is writable."
+        ) from None
+    return pipeline
+
+
+def _check_modes(pipeline: Any) -> None:
+    """Refuse modes of a pipeline that dlt's configuration sets, such as a variable DEV_MODE or REFRESH.
+
+    A sync loads several packages, and each would drop the tables of the one before.
+    """
+    for name in ("refresh", "dev_mode"):
+        if getattr(pipeline, name):
+            raise ConfigurationError(
+                f"pipelines.{name}",
+                "is set in dlt's configuration, and holds for no command of the connector.",
+                f"Unset the variable {name.upper()}, or take it out of .dlt/config.toml. For a pipeline of your own, "
+                f"pass it to dlt.pipeline(..., {name}=...).",
+            )
+
+
+def label_pipeline(organization: str | None) -> str:
+    """What names the staging dataset of an organization; the name of its pipeline begins with it."""
+    return PIPELINE if organization is None else f"{PIPELINE}_{organization}"
+
+
+def name_pipeline(label: str, destination: Any, dataset: str, database: Path | None) -> str:
+    """Name of a pipeline that no other destination or dataset has, such as `automatum_marketplace_1f3a9c2e`.
+
+    It is the same in every project and for every user, so that runs that load to one dataset meet in one lock.
+
+    Args:
+        label: See `label_pipeline`.
+        destination: dlt destination.
+        dataset: Dataset (schema) that the tables are in.
+        database: DuckDB file; None for another destination.
+    """
+    place = locate_destination(destination) if database is None else f"duckdb {database}"
+    readable = re.sub(r"[^a-z0-9]+", "_", (database.stem if database else destination.destination_name).lower())
+    digest = hashlib.sha256(f"{place}\n{dataset}".encode()).hexdigest()[:8]
+    return f"{label}_{readable.strip('_')[:24] or 'x'}_{digest}"

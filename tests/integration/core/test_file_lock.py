@@ -16,8 +16,7 @@ from automatum.core.clock import SystemClock, instant
 from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
 from automatum.core.file_lock import exclusive_lock
 from automatum.warehouse.duckdb_file import IDLE_SECONDS, open_when_free
-from automatum.warehouse.pipeline import name_pipeline
-from automatum.warehouse.target import Target
+from automatum.warehouse.target import Target, name_pipeline
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, await_
 

@@ -15,7 +15,7 @@ from automatum.core.errors import EXIT_SOFTWARE, ConfigurationError, Fault
 from automatum.metering.export import EXPORTED
 from automatum.sync import results
 from automatum.sync.summary import OrganizationSummary
-from automatum.warehouse.pipeline import open_pipeline
+from automatum.warehouse.target import open_pipeline
 from tests.integration.sync.test_multi_org import TWO, configure, ids_of, several
 from tests.integration.sync.test_report import asked
 from tests.support.desk import SMALL

@@ -73,28 +73,6 @@ def test_a_change_without_a_new_timestamp_and_a_row_that_the_destination_lacks_a
 
 
 @pytest.mark.slow
-def test_a_destination_without_sql_gets_every_row_and_the_summary_says_so(site, caplog):
-    """I1: what cannot be compared is loaded; I2: and nothing concluded from it."""
-    loaded = []
-
-    @dlt.destination(batch_size=0, loader_file_format="parquet", name="sink")
-    def sink(path, table):
-        loaded.append(table["name"])
-
-    sandbox = site.serve(customers=30)
-    for turn in range(2):
-        loaded.clear()
-        made = site.sync("customers", destination=sink())
-        assert (made.code, made.details) == (0, [])
-        assert "customers" in loaded
-        assert made.counts("customers")[2:] == (0, 0)
-        assert "every row is loaded again" in caplog.text
-        assert "read" in made.tables["customers"]["reason"], "the summary does not say that nothing was compared"
-        if not turn:
-            sandbox.rows.delete("customers", sandbox.rows.ids("customers")[0])
-
-
-@pytest.mark.slow
 def test_a_folder_of_files_has_the_latest_version_of_each_row_and_does_not_grow(site):
     """I1: a destination that only appends: the latest version of a row is the right one, and comes once."""
     sandbox = site.serve(customers=40, entitlements=9)

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 from typing import ClassVar
 
 import duckdb
@@ -11,6 +12,7 @@ from automatum import Target
 from automatum.core.budget import Budget
 from automatum.core.errors import Busy, ConfigurationError, DestinationError
 from automatum.warehouse.duckdb_file import IDLE_SECONDS, USER_AGENT, OpenFile, refresh_copy
+from automatum.warehouse.target import check_copy_path
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL
 
@@ -37,7 +39,7 @@ def test_a_reader_keeps_what_it_has_open_and_the_next_reads_the_new(database, tm
         refresh_copy(database, copy)
         assert reader.execute("SELECT count(*) FROM numbers").fetchone() == (1000,)
     assert numbers(copy) == 1500
-    assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == ["copy.duckdb", "x.duckdb"]
+    assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == [".copy.duckdb.made", "copy.duckdb", "x.duckdb"]
 
 
 def test_what_is_in_the_log_alone_is_in_the_copy_i1(database, tmp_path):
@@ -62,12 +64,42 @@ def test_a_copy_has_the_mode_of_the_file_and_what_a_kill_left_goes(database, tmp
     assert numbers(copy) == 1000
 
 
-def test_a_link_in_the_place_of_the_copy_is_replaced_and_not_followed(database, tmp_path):
+@pytest.mark.parametrize("kind", ["link", "file", "folder"])
+def test_what_no_sync_has_made_is_not_replaced_by_a_copy(database, tmp_path, kind):
+    """O6: a wrong path costs no file, also where a copy was before."""
     victim, copy = tmp_path / "victim", tmp_path / "copy.duckdb"
-    victim.write_text("precious")
-    copy.symlink_to(victim)
     refresh_copy(database, copy)
-    assert victim.read_text() == "precious"
+    victim.write_text("precious")
+    if kind == "folder":
+        copy.unlink()
+        copy.mkdir()
+    elif kind == "link":
+        copy.unlink()
+        copy.symlink_to(victim)
+    else:
+        victim.replace(copy)
+        victim = copy
+    with pytest.raises(ConfigurationError):
+        refresh_copy(database, copy)
+    with pytest.raises(ConfigurationError):
+        check_copy_path(Target(database=database), copy)
+    assert kind == "folder" or victim.read_text() == "precious"
+
+
+def test_a_copy_is_replaced_also_after_a_kill_at_the_last_moment(database, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.duckdb"
+    refresh_copy(database, copy)
+    replace = Path.replace
+
+    def dying(path, to):
+        if to == copy:
+            raise KeyboardInterrupt
+        replace(path, to)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "replace", dying)
+        refresh_copy(database, copy)
+    refresh_copy(database, copy)
     assert numbers(copy) == 1000
 
 
@@ -95,13 +127,7 @@ def test_a_copy_that_cannot_be_made_leaves_the_old_one(database, tmp_path):
     with pytest.raises(DestinationError, match="cannot be copied"):
         refresh_copy(database, copy)
     assert numbers(copy) == 1000
-    assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == ["copy.duckdb", "x.duckdb"]
-
-
-def test_a_copy_over_a_folder_is_a_matter_of_configuration(database, tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(ConfigurationError, match="--read-copy"):
-        refresh_copy(database, tmp_path / "folder")
+    assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == [".copy.duckdb.made", "copy.duckdb", "x.duckdb"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 import dlt
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 
+from automatum import automatum_source
 from automatum.core.errors import ConfigurationError
 from automatum.sync import batcher
 from tests.support.destinations.places import PLACES
@@ -52,18 +54,19 @@ def test_tables_of_another_format_are_refused(site):
     assert site.sync("customers", destination=other).code == 0
 
 
-def test_history_is_refused_where_nothing_can_be_read_back(site):
-    """I1: versions would double at every sync; nothing is loaded."""
-    loaded = []
+def test_a_destination_that_answers_no_sql_is_refused_before_a_request_i1_i10(site):
+    """Nothing could be compared with it: each sync would load every row, and history every version again."""
 
     @dlt.destination(batch_size=0, loader_file_format="parquet", name="sink")
     def sink(path, table):
-        loaded.append(table["name"])
+        raise AssertionError("something was loaded")
 
-    made = site.sync("customers", destination=sink(), history=True)
-    assert (made.code, made.entries) == (69, [])
-    assert "history" in str(made.summary.errors[0])
-    assert "customers" not in loaded
+    with pytest.raises(ConfigurationError, match="answers no SQL"):
+        site.sync("customers", destination=sink())
+    pipeline = dlt.pipeline("sink", destination=sink(), pipelines_dir=str(site.folder / "sink"))
+    with pytest.raises(PipelineStepFailed, match="answers no SQL"):
+        pipeline.run(automatum_source(settings=site.resolved()).with_resources("customers"))
+    assert site.served.sandbox.requests.to("/api/v1/") == []
 
 
 @pytest.mark.slow

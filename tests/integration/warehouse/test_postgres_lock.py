@@ -11,7 +11,7 @@ import pytest
 
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.verify import check_rules
-from automatum.warehouse.pipeline import open_pipeline
+from automatum.warehouse.target import open_pipeline
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.postgres import postgres  # noqa: F401  the fixture
 

@@ -17,7 +17,7 @@ from automatum.schema.columns import POSITION
 from automatum.schema.log_tables import SWEEPS_TABLE, log_tables
 from automatum.schema.tables import tables_of
 from automatum.warehouse.load import ATTEMPTS, ChunkTables, DuckDbWriter, Loader, PackageWriter, WriteFailed
-from automatum.warehouse.pipeline import open_pipeline
+from automatum.warehouse.target import open_pipeline
 from tests.support.clocks import FakeClock
 from tests.support.destinations.places import PLACES
 from tests.support.many_databases import Killed

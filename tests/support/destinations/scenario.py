@@ -20,7 +20,7 @@ from automatum.metering.usage.usage import read_usage
 from automatum.operations.status import status
 from automatum.operations.verify import check_rules
 from automatum.sync.engine import sync
-from automatum.warehouse.pipeline import open_pipeline
+from automatum.warehouse.target import open_pipeline
 from tests.support.destinations.places import DATASET, HARD
 from tests.support.expected import KEYS, children_of, customer, dimension, entitlement, payment, private_offer
 from tests.support.pushing import keys_of, keys_of_bodies, rows_of
