@@ -8,7 +8,7 @@ from typing import Any
 
 from automatum.endpoints import Column, Endpoint
 from automatum.schema.coerce import convert
-from automatum.schema.json_text import column_text
+from automatum.schema.json_text import dumps
 from automatum.schema.records import dig, pick
 
 Values = dict[str, Any]
@@ -32,7 +32,7 @@ def expected_row(endpoint: Endpoint, record: Values, unread: Counter[str]) -> tu
 def _entry(columns: tuple[Column, ...], entry: Any, unread: Counter[str], above: str) -> Values:
     if isinstance(entry, dict):
         return _row(columns, entry, set(), unread, above)
-    return {**_row(columns, {}, set(), unread), "extra": None if entry is None else column_text({"value": entry})}
+    return {**_row(columns, {}, set(), unread), "extra": None if entry is None else dumps({"value": entry}).decode()}
 
 
 def _row(
@@ -46,7 +46,7 @@ def _row(
     row: Values = {}
     taken = set(lists)
     for column in columns:
-        (value,), (at,) = pick([record], column)
+        value, at = pick(record, column)
         # A list fits no column, so that Arrow cannot convert the two at once.
         array, misfits = convert([value, ["odd"]], column.type)
         row[column.name] = array[0].as_py()
@@ -56,7 +56,7 @@ def _row(
             unread[above + column.name] += 1
     named = {place.path for column in columns for place in column.places}.union(nulls)
     rest = _rest(record, taken, named)
-    return {**row, "extra": column_text(rest) if rest else None}
+    return {**row, "extra": dumps(rest).decode() if rest else None}
 
 
 def _rest(value: Values, taken: set[str], named: set[str], above: str = "") -> Values:

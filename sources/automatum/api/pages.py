@@ -112,7 +112,7 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
         raise ApiUnreachable("GET", path, response.status, "the record is not a JSON object at data")
     found = {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
     column = next(column for column in endpoint.columns if column.name == name)
-    (value,), (place,) = pick([found], column)
+    value, place = pick(found, column)
     if value is None:
         return with_value(found, place, own_id)  # The record is known by its URL.
     if str(value) != own_id:

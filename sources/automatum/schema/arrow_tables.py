@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from ..endpoints import ORGANIZATION, Child, Column, Endpoint, FieldPath
 from .coerce import TIMESTAMP, convert, json_array
-from .json_text import column_text, dumps
-from .layout import Layout
-from .records import UNKEYED, Identified, Record, Rows, dig, pick
+from .json_text import dumps
+from .layout import Layout, Values
+from .records import UNKEYED, Identified, Record, Rows
 from .tables import child_table_of, own_table
 
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
@@ -112,22 +112,22 @@ class Table:
 
     def _key_values(self, records: Sequence[Record], column: Column) -> list[Any]:
         """The column's values. Of several that make a key, one that has no value of the column's type is its JSON."""
-        found = pick(records, column)[0]
+        found = Values(records).pick(column.places)[0] or [None] * len(records)
         array, misfits = convert(found, column.type)
         values: list[Any] = array.to_pylist()
         if len(self._key_columns) > 1:
             for i in misfits:
                 with suppress(TypeError):  # It has no JSON, and so its record cannot be loaded.
-                    values[i] = column_text(found[i]) if values[i] is None else values[i]
+                    values[i] = dumps(found[i]).decode() if values[i] is None else values[i]
         return values
 
     def child_counts(self, records: Sequence[Record]) -> dict[str, list[int]]:
         """Child table to the number of its rows that each record has."""
-        return {child.table: [len(list_of(one, child)) for one in records] for child in self.endpoint.children}
-
-    def hash(self, record: Record) -> str:
-        """16 hexadecimal digits that differ when anything in the record differs."""
-        return self.identify([record]).hashes[0]
+        lists = self._layout.lists(Values(records))
+        return {
+            child.table: [len(one or ()) for one in found or repeat(None, len(records))]
+            for child, found in zip(self.endpoint.children, lists, strict=True)
+        }
 
     def organizations(self, records: Sequence[Record]) -> set[str]:
         """The organizations that the records name, whatever the column holds; empty if they name none.
@@ -136,7 +136,8 @@ class Table:
             records: Records of one answer.
         """
         column = self.endpoint.find_column(ORGANIZATION) or _ORGANIZATION
-        return {str(one) for one in pick(records, column)[0] if type(one) in (str, int) and one != ""}
+        found = Values(records).pick(column.places)[0] or ()
+        return {str(one) for one in found if type(one) in (str, int) and one != ""}
 
     def arrow(self, pages: Sequence[Rows], lists: ChildLists | None = None) -> list[tuple[str, pa.Table]]:
         """Arrow tables of some rows, each with its table's name; their `_dlt_load_id` is still null.
@@ -214,15 +215,6 @@ class Table:
         arrays = [*owner, parents["key"].take(places), positions, *arrays]
         arrays += [json_array(rests), read_at, deleted_at, marks, pa.nulls(total, pa.string())]
         return pa.Table.from_arrays(arrays, schema=child_table_of(self.endpoint, child).schema)
-
-
-def list_of(record: Record, child: Child) -> list[Any]:
-    """The list of a child table inside a record."""
-    for path in child.places:
-        value = dig(record, path) if "." in path else record.get(path)
-        if isinstance(value, list):
-            return value
-    return []
 
 
 def _plain_texts(records: Sequence[Record], column: Column) -> list[str | None] | None:

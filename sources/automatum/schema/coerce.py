@@ -1,24 +1,23 @@
 """JSON values to Arrow arrays of a column's type.
 
 A value that does not fit its column exactly is a misfit. The column gets the nearest value that fits (a rounded
-decimal, the date of a timestamp) or null, and the caller keeps the original value elsewhere. Times are texts in ISO
-8601: a number is no time, because 20260115 and 1768471200000 have several meanings.
+decimal, the date of a timestamp) or null, and the caller keeps the original value elsewhere. Times are texts in the
+extended form of ISO 8601: a number is no time, because 20260115 and 1768471200000 have several meanings.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timezone
+from datetime import date, time
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
-import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ColumnType
-from .json_text import column_text, plain_text
+from .json_text import dumps, plain_text
 
 Converted = tuple[Any, bool]
 """The value of a column, and whether it is exactly the value of the JSON."""
@@ -34,13 +33,11 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "json": pa.string(),  # Arrow has no type for JSON.
 }
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MOMENT = re.compile(r"\d{4}-|\d{4}/|\d{8}(?:T|$)")
-_SUB_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
+_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
 _FIRST, _LAST = (day.toordinal() - date(1970, 1, 1).toordinal() for day in (date.min, date.max))
 """First and last day that every destination stores and that Python can read again: years 1 to 9999."""
-_MICROSECONDS = 86_400_000_000
-"""Of a day."""
+_OF_A_DAY = 86_400_000_000
+"""Microseconds."""
 _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
@@ -52,7 +49,7 @@ def json_array(values: Sequence[Any]) -> pa.Array:
     """A JSON column; what is empty is null."""
     if not any(values):
         return pa.nulls(len(values), pa.string())
-    return pa.array([column_text(value) if value else None for value in values], pa.string())
+    return pa.array([dumps(value) if value else None for value in values], pa.string())
 
 
 def convert(values: Sequence[Any], type_: ColumnType) -> tuple[pa.Array, frozenset[int]]:
@@ -100,7 +97,7 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
             days = pc.utf8_length(text)
             whole = not pc.any(pc.not_equal(days, 10)).as_py()
             return _within(text.cast(pa.date32()), pa.int32(), _FIRST, _LAST) if whole else None
-        return _within(text.cast(TIMESTAMP), pa.int64(), _FIRST * _MICROSECONDS, (_LAST + 1) * _MICROSECONDS - 1)
+        return _within(_moments(text), pa.int64(), _FIRST * _OF_A_DAY, (_LAST + 1) * _OF_A_DAY - 1)
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
         return None
 
@@ -128,6 +125,13 @@ def _decimals(values: Sequence[Any], types: set[type]) -> pa.Array | None:
     return text.cast(DECIMAL)
 
 
+def _moments(text: pa.Array) -> pa.Array:
+    try:
+        return text.cast(TIMESTAMP)
+    except pa.ArrowInvalid:
+        return text.cast(pa.timestamp("us")).cast(TIMESTAMP)  # Without a time zone, UTC.
+
+
 def _within(array: pa.Array, whole: pa.DataType, first: int, last: int) -> pa.Array | None:
     """The array, if all its days or moments are from the first to the last."""
     ends = pc.min_max(array.cast(whole)).as_py()
@@ -148,17 +152,11 @@ def _text(value: Any) -> Converted:
 
 
 def _timestamp(value: Any) -> Converted:
-    # pendulum parses "now" and times of day too, and takes them for today.
-    if not isinstance(value, str) or not _MOMENT.match(value):
+    if not isinstance(value, str):
         return None, False
-    try:
-        parsed: Any = pendulum.parse(value, tz="UTC")
-        # Durations and intervals parse too, and "2026-01" is not a full date.
-        if not isinstance(parsed, datetime):
-            return None, False
-        return parsed.astimezone(timezone.utc), len(value) >= 8 and not _SUB_MICROSECONDS.search(value)
-    except (ValueError, OverflowError, TypeError):  # TypeError for an interval that ends with a duration.
-        return None, False
+    moment = _fast([_MICROSECONDS.sub(r"\1", value)], "timestamp")
+    digits = _MICROSECONDS.search(value)
+    return moment and moment[0].as_py(), moment is not None and not (digits and digits[2].strip("0"))
 
 
 def _date(value: Any) -> Converted:
@@ -166,8 +164,7 @@ def _date(value: Any) -> Converted:
     moment, exact = _timestamp(value)
     if moment is None:
         return None, False
-    midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
-    return (date.fromisoformat(value[:10]) if _DAY.match(value) else moment.date()), exact and midnight
+    return date.fromisoformat(value[:10]), exact and moment.time() == time.min
 
 
 def _decimal(value: Any) -> Converted:

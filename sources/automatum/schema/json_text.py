@@ -1,4 +1,4 @@
-"""JSON values to text: canonical for hashes, and for JSON columns in a form that every destination stores.
+"""JSON values to text: one canonical form, for hashes and for JSON columns, that every destination stores.
 
 One number has one value, however it was written and whatever else the answer has. A number that a double represents is
 a `float`; an integer within 64 bits is an `int`; any other number is a `Decimal` with every digit. `12.5`, `12.50` and
@@ -12,8 +12,6 @@ from typing import Any
 
 import orjson
 
-Number = int | float | Decimal
-
 INTEGERS = range(-(2**63), 2**64)
 """The integers that `orjson` writes."""
 _LONGEST_INTEGER = 20
@@ -24,7 +22,7 @@ _MOST_DIGITS = 1000
 """Digits up to which every destination stores a number of a JSON column; Postgres stores 16,383 after the point."""
 
 
-def parse_integer(text: str) -> Number | str:
+def parse_integer(text: str) -> int | float | Decimal | str:
     """An integer of any length.
 
     Args:
@@ -67,43 +65,25 @@ def plain_text(number: float | Decimal) -> str:
     return format(exact, "f") if abs(exact.adjusted()) < 40 else str(exact)
 
 
-def fits_json_column(number: Decimal) -> bool:
-    """Whether every destination stores this number in a JSON column."""
-    return abs(number.adjusted()) <= _MOST_EXPONENT and len(number.as_tuple().digits) <= _MOST_DIGITS
-
-
 def dumps(value: Any) -> bytes:
-    """Canonical JSON: sorted keys, exact numbers, and one form for one number.
+    """Canonical JSON, for hashes and for JSON columns: sorted keys, exact numbers, and one form for one number.
+
+    A number that no destination stores in a JSON column is a text in it.
 
     Raises:
         TypeError: The value is nested more than 254 levels deep, or holds NaN or Infinity.
     """
-    return orjson.dumps(value, default=_exact, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(value, default=_number, option=orjson.OPT_SORT_KEYS)
 
 
-def column_text(value: Any) -> str:
-    """JSON for a column. A number beyond the range of a double is a text in it.
-
-    Raises:
-        TypeError: As `dumps`.
-    """
-    return orjson.dumps(value, default=_storable, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _exact(value: Any) -> Any:
+def _number(value: Any) -> Any:
     if not isinstance(value, Decimal):
         raise TypeError(type(value).__name__)
     if not value.is_finite():
         raise TypeError("NaN and Infinity are not JSON")
     number = canonical(value)
-    return number if isinstance(number, float) else orjson.Fragment(_digits(number))
-
-
-def _storable(value: Any) -> Any:
-    fragment = _exact(value)
-    number = canonical(value)
-    return fragment if isinstance(number, float) or fits_json_column(number) else str(number)
-
-
-def _digits(number: Decimal) -> bytes:
-    return (format(number, "f") if 0 <= number.adjusted() < 40 else str(number)).encode()
+    if isinstance(number, float):
+        return number
+    if abs(number.adjusted()) > _MOST_EXPONENT or len(number.as_tuple().digits) > _MOST_DIGITS:
+        return str(number)
+    return orjson.Fragment(plain_text(number).encode())

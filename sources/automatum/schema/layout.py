@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import repeat
 from operator import is_not, itemgetter
 from typing import Any
@@ -33,21 +34,24 @@ class Values:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
-        self._names: set[str] = set().union(*records)
         self._memo: dict[str, list[Any] | None] = {}
         self._taken: dict[str, set[int] | None] = defaultdict(set)
+
+    @cached_property
+    def _names(self) -> set[str]:
+        return set().union(*self.records)
 
     def at(self, path: str) -> list[Any] | None:
         """The values at a dotted path; None if no record has one."""
         if path not in self._memo:
             above, _, name = path.rpartition(".")
-            objects: Iterable[Record] = self.records if name in self._names else ()
+            objects: Iterable[Record] = self.records
             if above:
                 objects = [one if isinstance(one, dict) else _EMPTY for one in self.at(above) or ()]
             try:
                 found = list(map(itemgetter(name), objects))
             except KeyError:
-                found = [one.get(name) for one in objects]
+                found = [one.get(name) for one in objects] if above or name in self._names else []
             self._memo[path] = found if any(map(is_not, found, repeat(None))) else None
         return self._memo[path]
 
@@ -130,11 +134,7 @@ class Layout:
             An array for each column, for each child table the list of each record, and what is left of each record.
         """
         values = Values(records)
-        lists: list[list[Any] | None] = []
-        for places in self._lists:
-            picked, found = values.pick(places, lists=True)
-            values.take(found)
-            lists.append(picked)
+        lists = self.lists(values)
         arrays: list[pa.Array] = []
         for column in self._columns:
             picked, found = values.pick(column.places)
@@ -151,6 +151,15 @@ class Layout:
             for i, one in values.untaken(path):
                 self._put(rests, i, path, one)
         return arrays, lists, rests
+
+    def lists(self, values: Values) -> list[list[Any] | None]:
+        """For each child table the list of each record; None if no record has one."""
+        lists: list[list[Any] | None] = []
+        for places in self._lists:
+            picked, found = values.pick(places, lists=True)
+            values.take(found)
+            lists.append(picked)
+        return lists
 
     def unnamed(self, objects: Sequence[Record], above: str = "") -> list[Record | None]:
         """What objects have at no path of the table; None for nothing."""

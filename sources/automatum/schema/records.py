@@ -91,21 +91,11 @@ def with_value(record: Record, path: str, value: Any) -> Record:
     return {**record, step: with_value(inside if isinstance(inside, dict) else {}, rest, value)}
 
 
-def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
-    """The column's value in each record, and the path where it was found. For a few records; see `Values`."""
-    if len(column.places) == 1 and "." not in (path := column.places[0].path) and column.places[0].vendor is None:
-        return [record.get(path) for record in records], [path] * len(records)
-    values: list[Any] = []
-    paths: list[str] = []
-    for record in records:
-        found, at = None, column.places[0].path
-        for place in column.places:
-            if place.vendor is not None and place.vendor != dig(record, place.vendor_at):
-                continue
-            value = dig(record, place.path) if "." in place.path else record.get(place.path)
+def pick(record: Record, column: Column) -> tuple[Any, str]:
+    """The column's value in a record, and the path where it was found; see `layout.Values` for many records."""
+    for place in column.places:
+        if place.vendor is None or place.vendor == dig(record, place.vendor_at):
+            value = dig(record, place.path)
             if value is not None:
-                found, at = value, place.path
-                break
-        values.append(found)
-        paths.append(at)
-    return values, paths
+                return value, place.path
+    return None, column.places[0].path

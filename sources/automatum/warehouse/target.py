@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dlt
 from dlt.common.pipeline import get_dlt_pipelines_dir
@@ -37,9 +37,6 @@ from .duckdb_file import (
     open_when_free,
     remember_database,
 )
-
-if TYPE_CHECKING:
-    pass
 
 PIPELINE = "automatum"
 _SCRIPT = f"{PIPELINE}_script"
@@ -135,7 +132,7 @@ class Target:
                 "--database", f"there is no folder {self.file.parent}.", "Create it, or name another file."
             )
 
-    def existing(self, clock: Clock, budget: Budget, wait: float) -> Any:
+    def existing(self, clock: Clock, budget: Budget, wait: float) -> dlt.Pipeline:
         """A pipeline for queries; it does not create a DuckDB file.
 
         Args:
@@ -273,7 +270,9 @@ def check_copy_path(target: Target, copy: Path) -> Path:
     return copy
 
 
-def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = None, name: str = PIPELINE) -> Any:
+def open_pipeline(
+    destination: Any, dataset: str, pipelines_dir: str | None = None, name: str = PIPELINE
+) -> dlt.Pipeline:
     """The dlt pipeline of a sync, with an empty working folder: packages of earlier runs are dropped (I9).
 
     It neither restores schemas and state from its destination nor stores its state there.
@@ -310,7 +309,7 @@ def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = No
     return pipeline
 
 
-def _check_modes(pipeline: Any) -> None:
+def _check_modes(pipeline: dlt.Pipeline) -> None:
     """Refuse modes of a pipeline that dlt's configuration sets, such as a variable DEV_MODE or REFRESH.
 
     A sync loads several packages, and each would drop the tables of the one before.

@@ -35,11 +35,11 @@ UTC = timezone.utc
         ("timestamp", 46037, None, False),
         ("timestamp", -1768471200, None, False),
         ("date", 20260115, None, False),
-        ("timestamp", "20260115", datetime(2026, 1, 15, tzinfo=UTC), True),
+        # The basic form of ISO 8601 could be a number, too.
+        ("timestamp", "20260115", None, False),
         ("timestamp", "15/01/2026", None, False),
         ("timestamp", "soon", None, False),
         ("timestamp", "P1D", None, False),
-        # pendulum raises a TypeError for the first of these, and makes an interval of the others.
         ("timestamp", "2026-01-15/P1D", None, False),
         ("timestamp", "2026-01-15T10:00:00Z/P1D", None, False),
         ("date", "2026-01-15/2026-01-16", None, False),
@@ -67,7 +67,7 @@ UTC = timezone.utc
         # The day as it is written: in UTC, midnight with an offset is on the day before.
         ("date", "2026-01-15T00:00:00+02:00", date(2026, 1, 15), False),
         ("date", "2026-01-15T23:30:00-02:00", date(2026, 1, 15), False),
-        ("date", "2026-01", date(2026, 1, 1), False),
+        ("date", "2026-01", None, False),
         ("date", "2026-02-31", None, False),
         ("decimal", 0.1, Decimal("0.1"), True),
         ("decimal", "0.1", Decimal("0.1"), True),

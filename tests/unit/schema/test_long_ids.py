@@ -17,6 +17,6 @@ def test_an_id_of_5000_digits_is_kept_exactly(text):
     record = parse_json(f'{{"id":{text}}}'.encode())
     table = Table(CUSTOMERS)
     (key,) = table.keys([record])
-    rows = Rows([key], [table.hash(record)], [record], datetime(2026, 1, 1, tzinfo=timezone.utc))
+    rows = Rows([key], table.identify([record]).hashes, [record], datetime(2026, 1, 1, tzinfo=timezone.utc))
     (_, made), *_ = table.arrow([rows])
     assert made["id"].to_pylist() == [key] == [text.strip('"')]
