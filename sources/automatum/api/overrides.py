@@ -45,8 +45,7 @@ from ..endpoints import (
     MeteringForm,
     Paging,
 )
-from ..schema.columns import EXTRA
-from ..schema.names import normalize_identifier
+from ..schema.columns import EXTRA, normalize_identifier
 
 _WHERE = "sources.automatum.endpoints"
 _TYPES: tuple[ColumnType, ...] = get_args(ColumnType)

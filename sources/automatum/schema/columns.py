@@ -1,6 +1,8 @@
-"""Names of the columns that the connector adds to the API's fields, and of the tables that keep every version."""
+"""Names in a destination: of columns that the connector adds, of tables that keep every version, and as dlt writes."""
 
 from __future__ import annotations
+
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from ..endpoints import Endpoint
 
@@ -27,3 +29,8 @@ def history_table(endpoint: Endpoint) -> str:
 def versions_view(table: str) -> str:
     """Name of the view that says of each version of a table's rows when it ended."""
     return f"{table}_versions"
+
+
+def normalize_identifier(name: str) -> str:
+    """A name as dlt writes it in a destination: in snake case, such as `my_data` for `My Data`."""
+    return NamingConvention().normalize_identifier(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,14 +70,20 @@ class StoredColumn:
 
 
 def read_columns(text: str) -> tuple[StoredColumn, ...]:
-    """Columns from lines with name, type (`!` after it: never null) and description. An indented line goes on.
+    """Columns from lines such as `price decimal(12)! Price of a unit.` or `id text>customers.id The customer.`
+
+    `!` says that the column is never null, and `>` which keys it holds. An indented line goes on.
 
     Args:
         text: The lines.
     """
-    lines = re.sub(r"\n +", " ", text).strip().splitlines()
-    columns: Any = (line.split(" ", 2) for line in lines)
-    return tuple(StoredColumn(name, type_.rstrip("!"), said, "!" not in type_) for name, type_, said in columns)
+    columns: list[StoredColumn] = []
+    for line in re.sub(r"\n +", " ", text).strip().splitlines():
+        name, kind, said = line.split(" ", 2)
+        type_, scale, table, column, never = re.findall(r"^(\w+)(?:\((\d+)\))?(?:>(\w+)\.(\w+))?(!?)$", kind)[0]
+        reference = Reference(table, column) if table else None
+        columns.append(StoredColumn(name, type_, said, not never, scale=int(scale or 9), reference=reference))
+    return tuple(columns)
 
 
 @dataclass(frozen=True)

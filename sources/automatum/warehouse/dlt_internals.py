@@ -5,7 +5,7 @@ an upgrade, and lets no other module use undocumented parts but these four:
 
 - `duckdb_file` has those of dlt's DuckDB destination, `lake_files` those of its destination `filesystem`.
 - `config.dlt_internals` has those of dlt's configuration. `config` is below this package and cannot import it.
-- `schema.names` writes names as dlt does.
+- `schema.columns` writes names as dlt does.
 
 All other modules use what dlt documents: `dlt.pipeline`, `dlt.current`, `DltResource`, `SupportsPipeline`,
 `pipeline.sql_client()`, and dlt's exceptions.

@@ -293,10 +293,11 @@ class Loader:
             self._writer.read(chunk)
             while True:
                 try:
-                    with self.keep_open(), job_errors_at_debug():
+                    with self.keep_open(), quiet_dlt():
                         self._writer.write(chunk, chunk.lacking != before)
                     break
                 except WriteFailed as error:
+                    logger.debug("the %s step failed", error.step, exc_info=True)
                     if "Out of Memory Error" in str(error.cause) and (limit := grow_duckdb_memory(self._pipeline)):
                         logger.info("DuckDB needs more memory; the load is tried again with %s", limit)
                         continue
@@ -318,20 +319,13 @@ class Loader:
         self.lacking = self.lacking & chunk.lacking
 
 
-def _no_job_error(record: logging.LogRecord) -> bool:
-    """Move what dlt logs of its load jobs, and other tracebacks, to the connector's log, at debug."""
-    if record.module != "load" and not record.exc_info:
-        return True
-    logger.debug("%s", record.getMessage(), exc_info=record.exc_info)
-    return False
-
-
 @contextmanager
-def job_errors_at_debug() -> Iterator[None]:
-    """Let dlt print nothing of a load job that fails. The loader tries it again, or says in its error what happened."""
+def quiet_dlt() -> Iterator[None]:
+    """Let dlt log nothing: what it says of a job that fails, with its traceback, the loader says in its error."""
     log = logging.getLogger("dlt")
-    log.addFilter(_no_job_error)
+    before = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.removeFilter(_no_job_error)
+        log.setLevel(before)

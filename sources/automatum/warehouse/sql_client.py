@@ -16,7 +16,7 @@ from dlt.common.configuration.exceptions import (
     LookupTrace,
     LookupTraces,
 )
-from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
@@ -45,26 +45,70 @@ _URLS = {
 
 
 @contextmanager
-def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """Dlt's SQL client of a pipeline's dataset; for files, `LakeFiles`, which has the same methods."""
-    if writes_lake_files(pipeline):
-        with open_lake_files(pipeline) as files:
-            yield files
-        return
-    if shared := getattr(shared_clients.get(pipeline), "sql_client", None):
-        yield shared
-        return
-    with pipeline.sql_client() as client:  # type: ignore[attr-defined]
-        _read_as_stored(client)
-        yield client
+def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
+    """Let all queries of a block use one client and its connection; otherwise each opens its own. Can be nested.
+
+    dlt resolves its configuration for each client, which takes longer than most queries.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    with ExitStack() as stack:
+        if pipeline not in shared_clients:
+            with _reaching():
+                client = stack.enter_context(destination_client(pipeline))
+                _read_as_stored(client)
+            shared_clients[pipeline] = client
+            stack.callback(shared_clients.pop, pipeline)
+        yield
 
 
-def _read_as_stored(client: Any) -> None:
+@contextmanager
+def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
+    """Dlt's SQL client of a pipeline's dataset; for files, `LakeFiles`, which has the same methods.
+
+    It lets a `DatabaseException` of a query through.
+
+    Raises:
+        ConfigurationError: The destination is not configured, or answers no SQL.
+        DestinationError: It cannot be reached.
+    """
+    with ExitStack() as stack:
+        with _reaching():
+            if writes_lake_files(pipeline):
+                client = stack.enter_context(open_lake_files(pipeline))
+            else:
+                opened = stack.enter_context(destination_client(pipeline))
+                if pipeline not in shared_clients:
+                    _read_as_stored(opened)
+                client = opened.sql_client
+        try:
+            yield client
+        except DestinationConnectionError as error:
+            raise unreachable_error(error) from None
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # dlt lets errors of drivers through, which have no common base class.
+        raise unreachable_error(error) from None
+
+
+def _read_as_stored(opened: Any) -> None:
     """Let JSON columns come as text, and moments in UTC.
 
     psycopg2 would parse numbers of JSON as floats, and a row that is marked deleted would be written back with fewer
     digits. In another time zone the last hours of the year 9999 are in the year 10000, which Python cannot represent.
     """
+    client = getattr(opened, "sql_client", None)
+    if client is None:
+        raise ConfigurationError(
+            "--destination",
+            "answers no SQL, and a sync compares its rows with what the destination has.",
+            "Load to a database or to filesystem, and from there to where you need the rows.",
+        )
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
         from psycopg2 import extensions, extras  # type: ignore[import-untyped]
@@ -91,26 +135,6 @@ def _or_text(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 @contextmanager
-def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """The same client; lets a `DatabaseException` of a query through.
-
-    Raises:
-        ConfigurationError: The destination is not configured, or answers no SQL.
-        DestinationError: It cannot be reached.
-    """
-    with ExitStack() as stack:
-        try:
-            client = stack.enter_context(sql_client(pipeline))
-        except Exception as error:
-            # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
-            raise unreachable_error(error) from None
-        try:
-            yield client
-        except DestinationConnectionError as error:
-            raise unreachable_error(error) from None
-
-
-@contextmanager
 def reading_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
     """The same client; raises `DestinationError` also if the destination does not answer a query of the block."""
     try:
@@ -120,40 +144,12 @@ def reading_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
         raise unreadable_error(error) from None
 
 
-@contextmanager
-def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
-    """Let all queries of a block use one client and its connection; otherwise each opens its own. Can be nested.
-
-    dlt resolves its configuration for each client, which takes longer than most queries.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    with ExitStack() as stack:
-        if pipeline not in shared_clients:
-            try:
-                client = stack.enter_context(destination_client(pipeline))
-                if (opened := getattr(client, "sql_client", None)) is not None:
-                    _read_as_stored(opened)
-            except Exception as error:
-                raise unreachable_error(error) from None
-            shared_clients[pipeline] = client
-            stack.callback(shared_clients.pop, pipeline)
-        yield
-
-
 def unreachable_error(error: Exception) -> AutomatumError:
     """The error for a destination that a run cannot connect to."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, AutomatumError):
             return cause
-        if isinstance(cause, SqlClientNotAvailable):
-            return ConfigurationError(
-                "--destination",
-                "answers no SQL, and a sync compares its rows with what the destination has.",
-                "Load to a database or to filesystem, and from there to where you need the rows.",
-            )
         if isinstance(cause, ConfigFieldMissingException):
             return _not_set(cause)
         if isinstance(cause, MissingDependencyException):

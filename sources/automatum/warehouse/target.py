@@ -26,7 +26,7 @@ from ..core.file_lock import exclusive_lock
 from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
-from ..schema.names import normalize_identifier
+from ..schema.columns import normalize_identifier
 from .dlt_internals import locate_destination
 from .duckdb_file import (
     USER_AGENT,

@@ -22,7 +22,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 import automatum
 from automatum.config.dlt_internals import document_of
 from automatum.config.settings import AutomatumSettings
-from automatum.schema.names import normalize_identifier
+from automatum.schema.columns import normalize_identifier
 from automatum.warehouse import dlt_internals, lake_files
 from automatum.warehouse.duckdb_file import duckdb_destination
 from automatum.warehouse.merge_strategy import Merge, merge_of
@@ -30,7 +30,7 @@ from automatum.warehouse.merge_strategy import Merge, merge_of
 CHECKED_WITH = "1.31"
 PLACES = (
     "config/dlt_internals.py",
-    "schema/names.py",
+    "schema/columns.py",
     "warehouse/dlt_internals.py",
     "warehouse/duckdb_file.py",
     "warehouse/lake_files.py",

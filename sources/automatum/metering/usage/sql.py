@@ -16,7 +16,7 @@ from sqlglot.errors import SqlglotError
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
 from ...warehouse.lake_files import LakeFiles
-from ...warehouse.sql_client import sql_client
+from ...warehouse.sql_client import checked_sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -51,7 +51,7 @@ def read_relation_or_query(pipeline: SupportsPipeline, source: str, forms: str) 
     elif not _NAME.fullmatch(name):
         raise ConfigurationError("usage", f"{name!r} is not the name of a table or view.", forms)
     try:
-        with sql_client(pipeline) as client:
+        with checked_sql_client(pipeline) as client:
             if name is None:
                 _read_only(client)
             with client.execute_query(text if name is None else _select_all(client, name)) as cursor:
