@@ -24,7 +24,7 @@ from .errors import Busy, ConfigurationError
 logger = logging.getLogger("automatum")
 
 POLL = 0.25
-_WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
+WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
 
 
 class Waiting:
@@ -42,26 +42,25 @@ class Waiting:
         self._deadline = clock.monotonic() + wait
         self._logged = False
 
-    @property
-    def over(self) -> bool:
-        """Whether the time to wait is over."""
-        return self._clock.monotonic() >= self._deadline
-
-    def pause(self, in_use: str) -> None:
+    def pause(self, in_use: str, next_step: str = WAIT_LONGER) -> None:
         """Sleep until the next attempt. The first pause logs the wait.
 
         Args:
             in_use: Who uses it, such as `is open in process 7`.
+            next_step: What to do when the wait is over, for the error message.
 
         Raises:
+            Busy: The time to wait is over.
             BudgetSpent: The run was told to stop, or its time is over.
         """
         left = self._deadline - self._clock.monotonic()
+        if left <= 0:
+            raise Busy(f"{self._what} {in_use}.", next_step)
         if not self._logged:
             self._logged = True
             until = instant(self._clock.time() + left)
             logger.info("%s %s. Waiting for it until %s (--lock-wait %g).", self._what, in_use, until, self._wait)
-        self._budget.pause(min(POLL, max(0.001, left)))
+        self._budget.pause(min(POLL, left))
 
 
 @contextlib.contextmanager
@@ -73,7 +72,7 @@ def exclusive_lock(
     wait: float,
     clock: Clock,
     budget: Budget,
-    next_step: str = _WAIT_LONGER,
+    next_step: str = WAIT_LONGER,
 ) -> Iterator[None]:
     """Hold an exclusive lock while the block runs.
 
@@ -100,10 +99,7 @@ def exclusive_lock(
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                in_use = f"is in use by {_owner(path)}"
-                if waiting.over:
-                    raise Busy(f"{what} {in_use}.", next_step) from None
-                waiting.pause(in_use)
+                waiting.pause(f"is in use by {_owner(path)}", next_step)
     except OSError as error:
         raise ConfigurationError(
             str(path.parent), f"the lock file cannot be created: {error.strerror}.", "Name a folder that is writable."

@@ -149,12 +149,9 @@ def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget)
         BudgetSpent: The run was told to stop, or its time is over.
         DestinationError: It cannot be opened for another reason.
     """
-    what = f"The DuckDB file {database}"
-    waiting = Waiting(what, wait, clock, budget)
+    waiting = Waiting(f"The DuckDB file {database}", wait, clock, budget)
     while isinstance(opened := _connect(database), str):
-        if waiting.over:
-            raise Busy(f"{what} is open in {opened}.", _READ_A_COPY)
-        waiting.pause(f"is open in {opened}")
+        waiting.pause(f"is open in {opened}", _READ_A_COPY)
     return opened
 
 

@@ -16,7 +16,7 @@ import dlt
 
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
-from ..core.errors import Busy, DestinationError
+from ..core.errors import DestinationError
 from ..core.file_lock import Waiting
 from .duckdb_file import KeepOpen
 from .sql_client import checked_sql_client
@@ -37,7 +37,6 @@ _HOLDER = (
     "AND classid = hashtext(%s)::oid AND objid = hashtext(%s)::oid "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-_NEXT_STEP = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
 
 
 @contextmanager
@@ -79,10 +78,7 @@ def exclusive_tables(
         for table in sorted(tables):  # Two runs that share two tables take them in the same order.
             key = f"automatum {pipeline.dataset_name}", f"{table} {owner or ''}"
             while not client.execute_sql(_LOCK, *key)[0][0]:
-                in_use = f"is being synced ({table}) by {_holder(client, key)}"
-                if of_all.over:
-                    raise Busy(f"The dataset {pipeline.dataset_name} {in_use}.", _NEXT_STEP)
-                of_all.pause(in_use)
+                of_all.pause(f"is being synced ({table}) by {_holder(client, key)}")
 
         @contextmanager
         def keep_open_and_locked() -> Iterator[None]:

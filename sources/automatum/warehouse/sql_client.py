@@ -6,7 +6,7 @@ that answers none is refused: nothing could be compared with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,6 @@ TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 """Errors for a table that does not exist."""
 SQL_UNSUPPORTED = (DatabaseException,)
 """Errors of a destination that does not answer a query."""
-_MOMENTS = {1082: "PYDATE", 1184: "PYDATETIMETZ"}
-"""Postgres's ids of the types of dates and of moments, and psycopg2's names of what parses them."""
 _SECTION = "DESTINATION__"
 _URLS = {
     "postgres": "postgresql://user:password@host:5432/database",
@@ -111,27 +109,13 @@ def _read_as_stored(opened: Any) -> None:
         )
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
-        from psycopg2 import extensions, extras  # type: ignore[import-untyped]
+        from psycopg2 import extras  # type: ignore[import-untyped]
 
         refuse_plaintext_postgres(connection, "destination.postgres.credentials")
 
         for register in (extras.register_default_json, extras.register_default_jsonb):
             register(connection, loads=lambda text: text)
-        for oid, name in _MOMENTS.items():
-            extensions.register_type(extensions.new_type((oid,), name, _or_text(getattr(extensions, name))), connection)
         client.execute_sql("SET TIME ZONE 'UTC'")
-
-
-def _or_text(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The same parser, but what Python cannot represent (the year 10000, a year before Christ) stays text."""
-
-    def parse_or_keep(value: Any, cursor: Any) -> Any:
-        try:
-            return parse(value, cursor)
-        except (ValueError, OverflowError):
-            return value
-
-    return parse_or_keep
 
 
 @contextmanager
