@@ -23,7 +23,10 @@ def kept(name):
 def test_start_works_as_written(tmp_path):
     """Up to the own account: what needs one, or root, is left out."""
     python = shutil.which("python3", path=BARE["PATH"])
-    if not python or subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode:
+    if (
+        not python
+        or subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no python3 with venv")
     home, checkout = tmp_path / "new-home", tmp_path / "checkout"
     home.mkdir()
@@ -38,7 +41,11 @@ def test_start_works_as_written(tmp_path):
     log = tmp_path / "sandbox.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            ["sh", "-ec", activate + "exec " + sandbox], cwd=checkout, env=environment, stdout=out, stderr=subprocess.STDOUT
+            ["sh", "-ec", activate + "exec " + sandbox],
+            cwd=checkout,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     try:
         await_(lambda: len(re.findall(r"^ *export ", log.read_text(), re.MULTILINE)) >= 3, 60)

@@ -85,7 +85,14 @@ def test_every_file_is_closed_when_a_command_ends(small, desk):
     """The DuckDB file, the ledger and the count of requests: nothing is left to the teardown."""
     (desk.folder / "usage.csv").write_text("customer_id,listing_id,dimension,units,price,usage_at,vendor\n")
     push = ("push", "--usage", "usage.csv", "--unchecked", "--confirm")
-    for arguments in (("sync",), ("status",), ("check",), ("status", "--verify"), (*push, "--new-ledger"), ("push", "status")):
+    for arguments in (
+        ("sync",),
+        ("status",),
+        ("check",),
+        ("status", "--verify"),
+        (*push, "--new-ledger"),
+        ("push", "status"),
+    ):
         code, _, err = ended(AT_LAST, *arguments, cwd=desk.folder)
         assert code == 0, err
         assert json.loads((desk.folder / "ended.json").read_text()) == [[], ["MainThread"]], arguments
