@@ -143,8 +143,12 @@ class Warehouse:
         self.connection.close()
 
     @contextmanager
-    def sql_client(self):
+    def destination_client(self):
         yield self
+
+    @property
+    def sql_client(self):
+        return self
 
     def make_qualified_table_name(self, name: str) -> str:
         return name

@@ -175,7 +175,7 @@ def push_statement(
 
     def work() -> tuple[dict[str, Any], int]:
         from ..metering.statement import month_bounds, read_accounts, read_statement
-        from ..warehouse.owners import use_stored_owner
+        from ..warehouse.dataset import use_stored_owner
 
         month_bounds(month)
         columns = read_pairs(column or [], "--column", "units=Quantity")

@@ -136,7 +136,7 @@ def describe_target(target: Target) -> dict[str, Any]:
 
 def _query_command(place: Figures, figures: Figures) -> str:
     """A command to look at the data: rows of the first synced list, if it is a DuckDB file; else the status."""
-    from ..schema.names import normalize_identifier
+    from ..schema.columns import normalize_identifier
 
     dataset = place["dataset"]
     synced = [figures, *figures.get("organizations", {}).values()]

@@ -59,7 +59,7 @@ class _Origin:
     Attributes:
         organization: Name of the organization that the settings are for. None: no organizations are listed.
         organization_id: The vendor's id of it, if its entry has one. Then records of another organization are refused.
-        stored_owner: Value of the column `organization_id`, as the dataset has it (see `warehouse.owners`).
+        stored_owner: Value of the column `organization_id`, as the dataset has it (see `warehouse.dataset`).
         section: Section that a source reads its settings from, for messages; see `config.source_section`.
         credentials_from: Section that the credentials come from. None: the program passes them.
     """

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from automatum.operations.status import status
+from automatum.operations.status import read_sweeps
 from tests.support.syncing import HOUR, Site
 
 DAY = 24 * HOUR
@@ -40,7 +40,7 @@ def test_refusals_failures_and_retries_are_counted_by_table(site):
     assert 0 <= p50 <= p95 <= most
     api = made.summary.as_json()["api"]
     assert (api["http_5xx"], api["http_429"], api["retries"]) == (2, 1, 3)
-    recent = status(site.pipeline(), site.clock.time())["tables"]["customers"]["recent"]
+    recent = read_sweeps(site.pipeline(), site.clock.time())["tables"]["customers"]["recent"]
     assert (recent["sweeps"], recent["requests"], recent["http_5xx"], recent["retries"]) == (1, 5, 2, 2)
 
 
@@ -51,12 +51,12 @@ def test_a_dataset_of_an_earlier_version_is_read_and_gets_the_columns(site):
     for name in (*COUNTED, "latency_p50_ms", "latency_p95_ms", "latency_max_ms"):
         site.execute(f"ALTER TABLE _automatum_sweeps DROP COLUMN {name}")
     site.execute("UPDATE _automatum_sweeps SET extra = json_merge_patch(extra, '{\"secret\": null}')")
-    before = status(site.pipeline(), site.clock.time())
+    before = read_sweeps(site.pipeline(), site.clock.time())
     assert before["tables"]["customers"]["recent"] is None
     assert before["secret"] is None
     assert site.sync("customers").code == 0
     assert recorded(site, "http_429") == [(None,), (0,)]
-    assert status(site.pipeline(), site.clock.time())["tables"]["customers"]["recent"]["sweeps"] == 2
+    assert read_sweeps(site.pipeline(), site.clock.time())["tables"]["customers"]["recent"]["sweeps"] == 2
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_a_secret_in_use_for_too_long_is_warned_of_once_a_day_until_it_is_rotate
     site.clock.advance(60)
     site.sync("customers")
     assert len(warned(caplog)) == 1  # The same day.
-    secret = status(site.pipeline(), site.clock.time())["secret"]
+    secret = read_sweeps(site.pipeline(), site.clock.time())["secret"]
     assert secret["age_days"] == 30
     assert "automatum apps rotate" in secret["advice"]
 
@@ -85,7 +85,7 @@ def test_a_secret_in_use_for_too_long_is_warned_of_once_a_day_until_it_is_rotate
     caplog.clear()
     site.sync("customers", client_secret=rotated)
     assert warned(caplog) == []
-    assert status(site.pipeline(), site.clock.time())["secret"]["age_days"] == 0
+    assert read_sweeps(site.pipeline(), site.clock.time())["secret"]["age_days"] == 0
 
 
 @pytest.mark.slow

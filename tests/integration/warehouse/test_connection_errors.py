@@ -31,7 +31,7 @@ class TestCredentials:
         assert made.code == 78, made
         assert f"{CREDENTIALS}__PASSWORD" in made.says
         assert f"{CREDENTIALS}=postgresql://" in made.says
-        assert f"{desk.folder / '.dlt' / 'secrets.toml'} (does not exist)" in made.says
+        assert ".dlt/secrets.toml under [destination.postgres.credentials]" in made.says
         assert not api_requests(ready) or command == ("sync", "--dry-run")
 
     @pytest.mark.parametrize(

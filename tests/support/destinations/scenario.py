@@ -17,7 +17,7 @@ from automatum.metering.export import export_ledger
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.push import push
 from automatum.metering.usage.usage import read_usage
-from automatum.operations.status import status
+from automatum.operations.status import read_sweeps
 from automatum.operations.verify import check_rules
 from automatum.sync.engine import sync
 from automatum.warehouse.target import open_pipeline
@@ -405,7 +405,7 @@ def _push(life):
     yield "ledger exported to it"
     assert life.broken() == {}
     yield "verify"
-    figures = status(life.pipeline, site.clock.time())
+    figures = read_sweeps(life.pipeline, site.clock.time())
     verdicts = {table: one["verdict"] for table, one in figures["tables"].items()}
     assert verdicts == dict.fromkeys(("customers", "entitlements", "private_offers", "analytics_revenue"), "complete")
     assert figures["under_way"] == {}, "pages of sweeps that are over count as under way"
