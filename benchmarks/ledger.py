@@ -22,11 +22,10 @@ from tests.support.clocks import FakeClock
 from tests.support.postgres import running
 
 from automatum.core.clock import SystemClock
-from automatum.metering.checks import NO_CHECKS
 from automatum.metering.ledger.entries import Outcome
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.model import Line
-from automatum.metering.plan import make_plan
+from automatum.metering.plan import NO_CHECKS, make_plan
 from automatum.metering.push import push
 from automatum.metering.statement import read_statement
 from automatum.metering.status import read_status

@@ -16,10 +16,10 @@ from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
-from automatum.metering.checks import Checks
 from automatum.metering.events import apply_events
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import default_ledger_url
+from automatum.metering.plan import Checks
 from automatum.metering.push import push
 from automatum.metering.settle import settle
 from automatum.metering.usage.usage import read_usage

@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
+from ..api.rate_limit.windows import Lane, finish
 from ..core.errors import ConfigurationError, PlanDiffers
 from ..core.text import plural
-from .checks import Checks, above_limit, unusual
 from .ledger.entries import OPEN, TAKEN, Entry, Item
 from .ledger.ledger import Ledger
 from .ledger.tables import batches
-from .model import Line, Refusal, format_decimal
-from .rules import lateness
+from .model import LENGTHS, Line, Refusal, amounts, format_decimal, format_money
+from .payloads import Body
+from .rules import is_late, last_moment
 from .send import too_late
+from .usage.refusals import about_line
 from .usage.usage import Usage
 
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
 _DIGEST = re.compile(r"[0-9]{8}T[0-9]{2}Z-[0-9]+-[0-9a-f]{16}")
+UNUSUAL = 10
+"""A line of more than so many times the median of its latest hours or days is named in a warning."""
+_WINDOW = 30
+_FEWEST = 6
+"""Hours or days before which nothing is usual."""
+SECONDS_EACH = 1.0
+"""Assumed duration of a call, for the forecast."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checks:
+    """The checks of one push, or of one decision that sends.
+
+    Attributes:
+        plan: Digest of an approved dry run, whose lines alone are sent; None to send all.
+        late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
+        max_amount: Most money, in each currency; None for no limit.
+        limits: Rate limits, for the forecast of a dry run: requests and seconds.
+        by: User who pushes or decides.
+        pipeline: Destination of the synced tables that `push settle` checks lines against; None if there is none.
+        organization_id: Organization of the rows of those tables; None if they contain only one.
+        unchecked: Whether the caller asked not to check against them.
+    """
+
+    plan: str | None = None
+    late_ok: bool = False
+    max_amount: Decimal | None = None
+    limits: tuple[tuple[int, float], ...] = ()
+    by: str = ""
+    pipeline: SupportsPipeline | None = field(default=None, repr=False)
+    organization_id: str | None = None
+    unchecked: bool = False
+
+
+NO_CHECKS = Checks()
+"""Only the rules of the marketplaces are checked."""
 
 
 @dataclass
@@ -41,7 +84,7 @@ class Plan:
             and those that are `gone`.
         sending: Number of lines that another push is sending.
         limit: Why nothing at all is sent; "" if the push is within its limits.
-        unusual: Lines and customers with far more than usual, for people.
+        unusual: Lines with far more than usual, for people.
     """
 
     digest: str = ""
@@ -125,7 +168,7 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
             plan.expired.append((line, reason))
         else:
             plan.to_send.append(line)
-            plan.late += lateness(line, now) != "in time"
+            plan.late += is_late(line, now)
     sent = {line.id for line in plan.to_send}
     plan.again &= sent
     for entry in _gone(usage, ledger, {entry.id for entry in blocked.values()}):
@@ -133,7 +176,7 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
         plan.gone += [entry.id] if after != entry else []
         plan.waiting += [after] if after.state in OPEN else []
     plan.limit = above_limit(plan.to_send, checks.max_amount)
-    plan.unusual = unusual(ledger, plan.to_send)
+    plan.unusual = _unusual(ledger, plan.to_send)
     return plan
 
 
@@ -189,7 +232,8 @@ def _blocked(plan: Plan, lines: list[Line], ledger: Ledger) -> Mapping[str, Entr
     found = ledger.overlapping(lines)
     for line in lines:
         if line.id in found:
-            plan.refusals.append(_refusal(line, _overlap(line, found[line.id])))
+            reason = _overlap(line, found[line.id])
+            plan.refusals.append(Refusal(line.id, (), line.rows, reason, line.id, about_line(line)))
     return found
 
 
@@ -201,19 +245,6 @@ def _overlap(line: Line, entry: Entry) -> str:
         used = "without" if other.entitlement_id is None else "with"
         reason = f"entitlement_id: its {line.grain} was sent, or is {entry.state}, {used} an entitlement already"
     return f"{reason} (line {entry.id})"
-
-
-def _refusal(line: Line, reason: str) -> Refusal:
-    about = {
-        "vendor": line.vendor,
-        "customer_id": line.customer_id,
-        "listing_id": line.listing_id,
-        "dimension": line.dimension,
-        "starts_at": line.starts_at.isoformat(),
-        "units": format_decimal(line.units),
-        "price": format_decimal(line.price),
-    }
-    return Refusal(line.id, (), line.rows, reason, line.id, about)
 
 
 def _gone(usage: Usage, ledger: Ledger, overlapping: Collection[str]) -> list[Entry]:
@@ -237,3 +268,80 @@ def _gone(usage: Usage, ledger: Ledger, overlapping: Collection[str]) -> list[En
         and entry.line.carried_from is None
         and entry.why not in ("never", "refused by the marketplace", "events disagree")
     ]
+
+
+def above_limit(lines: Iterable[Line], max_amount: Decimal | None) -> str:
+    """Why lines must not be sent together: they cost more, in a currency, than the limit; "" if they do not."""
+    if max_amount is None:
+        return ""
+    above = [format_money(sum_, currency) for currency, sum_ in amounts(lines).items() if sum_ > max_amount]
+    most = f"more than the {format_decimal(max_amount)} of max_amount"
+    return f"{' and '.join(above)} would be sent, {most}" if above else ""
+
+
+def _unusual(ledger: Ledger, lines: Sequence[Line]) -> list[str]:
+    """Name lines of more than `UNUSUAL` times the lower median of their latest hours or days.
+
+    It is a warning: usage that is right and waits for a person becomes too late, and is not billed.
+    """
+    if not lines:
+        return []
+    grain, last = lines[0].grain, max(line.ends_at for line in lines)
+    since = min(line.starts_at for line in lines) - _WINDOW * LENGTHS[grain]
+    past: dict[tuple[str, ...], list[tuple[Decimal, datetime]]] = defaultdict(list)
+    for entry in ledger.entries(states=TAKEN, starts_in=(since, last)):
+        if entry.line.grain == grain and entry.line.carried_from is None and entry.accepted_units:
+            past[_who(entry.line)].append((entry.accepted_units, entry.line.starts_at))
+    found = []
+    for line in lines:
+        before = sorted(units for units, start in past.get(_who(line), ()) if start < line.starts_at)
+        usual = before[(len(before) - 1) // 2] if len(before) >= _FEWEST else None
+        if usual and line.units > usual * UNUSUAL:
+            what = f"{format_decimal(line.units)} units, usual are {format_decimal(usual)}"
+            found.append(f"{' '.join(_who(line)[1:]).strip()} at {line.starts_at:%Y-%m-%d %H:%M}: {what}")
+    return found
+
+
+def _who(line: Line) -> tuple[str, ...]:
+    return line.vendor, line.customer_id, line.listing_id, line.dimension, line.entitlement_id or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a push that starts now sends, and how long it takes if nobody else uses the rate limit.
+
+    Attributes:
+        bodies: The requests, in order; a token not counted.
+        seconds: Seconds until the last answer.
+        too_late: Lines whose deadline passes before they can be sent.
+    """
+
+    bodies: Sequence[Body] = ()
+    seconds: float = 0.0
+    too_late: list[Line] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines, in the order of the requests."""
+        return [line for body in self.bodies for line in body.lines]
+
+
+def forecast(bodies: Sequence[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: bool) -> Forecast:
+    """Forecast when bodies are sent.
+
+    Args:
+        bodies: In the order in which they are sent.
+        limits: Rate limits: requests and seconds.
+        now: The current time, aware.
+        late_ok: Whether late lines are sent up to their documented deadline.
+    """
+    lanes = [Lane(limit, span) for limit, span in limits]
+    # The token is the first request.
+    done = finish(lanes, 0.0, 1, SECONDS_EACH)
+    too_late: list[Line] = []
+    for body in bodies:
+        answered = finish(lanes, done, 1, SECONDS_EACH)
+        if now + timedelta(seconds=answered - SECONDS_EACH) >= last_moment(body.lines[0], late_ok):
+            too_late += body.lines
+        done = answered
+    return Forecast(bodies, done, too_late)

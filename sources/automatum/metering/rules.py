@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from .model import LENGTHS, Grain, Line, format_decimal
 
-Lateness = Literal["in time", "late", "too late"]
-Zero = Literal["send", "skip"]
-
 ANY = "*"
-"""Vendor of the rules for all other marketplaces: the strictest known."""
+"""Vendor of the rules that hold where a marketplace has none of its own: the strictest known."""
+PRICE_WHOLE = 10
+PRICE_DECIMALS = 12
+"""Digits of a price before and after its decimal point. The documented sample has a decimal string; this is our own
+choice."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Rule:
 
     vendor: str
     name: str
-    value: timedelta | Decimal | int | str
+    value: timedelta | Decimal | int | str | None
     source: str
     read_on: date
     note: str = ""
@@ -49,61 +50,49 @@ class VendorRules:
 
     Attributes:
         vendor: Marketplace.
-        late_warn: Age at which usage counts as late.
+        late_warn: Time after the end of an hour or day from which usage counts as late.
         late_refuse: Age at which usage is not sent any more: the strictest known limit.
         late_documented: Age at which the marketplace's latest documents refuse usage.
-        batch_size: Largest number of usages in one body.
-        zero: Whether a bucket without usage is sent.
-        units_most: Largest quantity.
-        units_whole: Digits before the decimal point of a quantity.
-        units_decimals: Digits after it.
-        price_whole: Digits before the decimal point of a price.
-        price_decimals: Digits after it.
-        future_tolerance: How far ahead of our clock usage may be.
-        key_length: Characters of a dimension's key.
         month_end_cut: Time after the end of a month (UTC) at which that month is closed; None: never.
+        batch_size: Largest number of usages in one body.
+        zero: Whether a sum of zero is sent.
+        units_most: Largest quantity.
+        units_decimals: Digits after the decimal point of a quantity.
+        key_length: Characters of a dimension's key.
     """
 
     vendor: str
     late_warn: timedelta
     late_refuse: timedelta
     late_documented: timedelta
+    month_end_cut: timedelta | None
     batch_size: int
-    zero: Zero
+    zero: Literal["send", "skip"]
     units_most: Decimal
-    units_whole: int
     units_decimals: int
-    price_whole: int
-    price_decimals: int
-    future_tolerance: timedelta
     key_length: int
-    month_end_cut: timedelta | None = None
 
     def units_problem(self, units: Decimal) -> str | None:
         """Why the marketplace does not take a quantity; None if it does."""
         if units > self.units_most:
-            return f"{format_decimal(units)} is more than the {format_decimal(self.units_most)} that {self._name} takes"
-        return self._digits_problem(units, self.units_whole, self.units_decimals)
+            name = "any marketplace" if self.vendor == ANY else self.vendor
+            return f"{format_decimal(units)} is more than the {format_decimal(self.units_most)} that {name} takes"
+        return _decimals_problem(units, self.units_decimals)
 
-    def price_problem(self, price: Decimal) -> str | None:
-        """Why a price cannot be sent; None if it can."""
-        return self._digits_problem(price, self.price_whole, self.price_decimals)
 
-    def _digits_problem(self, number: Decimal, whole: int, decimals: int) -> str | None:
-        if number.adjusted() < whole and -int(number.as_tuple().exponent) <= decimals:
-            return None  # The common case, without writing the number out.
-        before, _, after = format_decimal(number).partition(".")
-        if len(before.lstrip("-0")) > whole:
-            return f"{format_decimal(number)} has more than {whole} digits before the decimal point"
-        if len(after) > decimals:
-            return (
-                f"{format_decimal(number)} has more than {decimals} digits after the decimal point, and is not rounded"
-            )
-        return None
+def price_problem(price: Decimal) -> str | None:
+    """Why a price cannot be sent; None if it can."""
+    if price.adjusted() >= PRICE_WHOLE:
+        return f"{format_decimal(price)} has more than {PRICE_WHOLE} digits before the decimal point"
+    return _decimals_problem(price, PRICE_DECIMALS)
 
-    @property
-    def _name(self) -> str:
-        return "any marketplace" if self.vendor == ANY else self.vendor
+
+def _decimals_problem(number: Decimal, most: int) -> str | None:
+    if -int(number.as_tuple().exponent) <= most:
+        return None  # The common case, without writing the number out.
+    text = format_decimal(number)
+    many = len(text.partition(".")[2]) > most
+    return f"{text} has more than {most} digits after the decimal point, and is not rounded" if many else None
 
 
 _READ = date(2026, 11, 23)
@@ -112,7 +101,6 @@ _AWS_RECORD = "https://docs.aws.amazon.com/marketplacemetering/latest/APIReferen
 _AWS_MODEL = "botocore 1.44.5, data/meteringmarketplace: BatchMeterUsage, UsageRecord"
 _AZURE = "https://learn.microsoft.com/en-us/partner-center/marketplace-offers/marketplace-metering-service-apis"
 _AUTOMATUM = "Automatum docs, getting-started/usage-metering"
-_SAMPLE = "Automatum docs, guide/api-integration"
 _OURS = "our own choice"
 
 RULES: tuple[Rule, ...] = (
@@ -125,36 +113,22 @@ RULES: tuple[Rule, ...] = (
     Rule("aws", "batch_size", 25, _AUTOMATUM, _READ, "Of AWS; whether Automatum means `usages[]` is not said."),
     Rule("aws", "zero", "send", _AWS_RECORD, _READ, "The least quantity is 0; sellers are told to report each hour."),
     Rule("aws", "units_most", Decimal(2_147_483_647), _AWS_RECORD, _READ),
-    Rule("aws", "units_whole", 10, _AWS_MODEL, _READ),
     Rule("aws", "units_decimals", 6, _AWS_MODEL, _READ, "The older integer field takes none."),
-    Rule("aws", "price_whole", 10, _SAMPLE, _READ, "A decimal string; its digits are our own choice."),
-    Rule("aws", "price_decimals", 12, _SAMPLE, _READ, "A decimal string; its digits are our own choice."),
-    Rule("aws", "future_tolerance", timedelta(0), _OURS, _READ, "Usage that is not over yet cannot be known."),
     Rule("aws", "key_length", 255, _AWS_RECORD, _READ),
     Rule("azure", "late_warn", timedelta(hours=1), _AZURE, _READ, "To be emitted every hour for the hour before."),
     Rule("azure", "late_refuse", timedelta(hours=24), _AZURE, _READ, "Only for the past 24 hours."),
     Rule("azure", "late_documented", timedelta(hours=24), _AZURE, _READ),
+    Rule("azure", "month_end_cut", None, _AZURE, _READ, "None is documented."),
     Rule("azure", "batch_size", 25, _AZURE, _READ, "Of a batch of usage events."),
     Rule("azure", "zero", "skip", _AZURE, _READ, "The quantity must be above 0."),
-    Rule("azure", "units_most", Decimal("999999999.999999"), _OURS, _READ, "The quantity is a double: 15 digits."),
-    Rule("azure", "units_whole", 9, _OURS, _READ, "The quantity is a double: 15 digits are exact."),
-    Rule("azure", "units_decimals", 6, _OURS, _READ, "The quantity is a double: 15 digits are exact."),
-    Rule("azure", "price_whole", 10, _SAMPLE, _READ, "A decimal string; its digits are our own choice."),
-    Rule("azure", "price_decimals", 12, _SAMPLE, _READ, "A decimal string; its digits are our own choice."),
-    Rule("azure", "future_tolerance", timedelta(0), _OURS, _READ, "Usage that is not over yet cannot be known."),
-    Rule("azure", "key_length", 255, _OURS, _READ, "As on AWS."),
     Rule(ANY, "late_warn", timedelta(hours=1), _OURS, _READ, "The strictest known."),
     Rule(ANY, "late_refuse", timedelta(hours=6), _OURS, _READ, "The strictest known."),
     Rule(ANY, "late_documented", timedelta(hours=6), _OURS, _READ, "The strictest known."),
     Rule(ANY, "month_end_cut", timedelta(hours=6), _OURS, _READ, "The strictest known."),
     Rule(ANY, "batch_size", 25, _OURS, _READ, "The strictest known."),
     Rule(ANY, "zero", "send", _OURS, _READ, "Left to the marketplace."),
-    Rule(ANY, "units_most", Decimal("999999999.999999"), _OURS, _READ, "The strictest known."),
-    Rule(ANY, "units_whole", 9, _OURS, _READ, "The strictest known."),
+    Rule(ANY, "units_most", Decimal("999999999.999999"), _OURS, _READ, "On Azure a double: 15 digits are exact."),
     Rule(ANY, "units_decimals", 6, _OURS, _READ, "The strictest known."),
-    Rule(ANY, "price_whole", 10, _OURS, _READ),
-    Rule(ANY, "price_decimals", 12, _OURS, _READ),
-    Rule(ANY, "future_tolerance", timedelta(0), _OURS, _READ, "The strictest known."),
     Rule(ANY, "key_length", 255, _OURS, _READ, "The strictest known."),
 )
 
@@ -165,19 +139,18 @@ def known_vendors() -> frozenset[str]:
     return frozenset(rule.vendor for rule in RULES) - {ANY}
 
 
+@lru_cache(maxsize=64)
 def rules_of(vendor: str) -> VendorRules:
     """The rules of a marketplace; the strictest known rules if it has none here.
 
     Args:
         vendor: Marketplace, in lower case.
     """
-    return _typed(vendor if vendor in known_vendors() else ANY)
-
-
-@cache
-def _typed(vendor: str) -> VendorRules:
-    values: dict[str, Any] = {rule.name: rule.value for rule in RULES if rule.vendor == vendor}
-    return VendorRules(vendor, **values)
+    name = vendor if vendor in known_vendors() else ANY
+    # The marketplace's own rules come later than those of any, and replace them.
+    own = sorted((rule for rule in RULES if rule.vendor in (name, ANY)), key=lambda rule: rule.vendor != ANY)
+    values: dict[str, Any] = {rule.name: rule.value for rule in own}
+    return VendorRules(name, **values)
 
 
 def deadline(line: Line) -> datetime:
@@ -202,20 +175,9 @@ def last_moment(line: Line, late_ok: bool) -> datetime:
     return documented_deadline(line) if late_ok else deadline(line)
 
 
-def lateness(line: Line, now: datetime) -> Lateness:
-    """How late a line is.
-
-    Args:
-        line: A line whose hour or day is over.
-        now: The current time, aware.
-
-    Returns:
-        `late` if more than `late_warn` has passed since the end of its hour or day, which is the earliest time to send
-        it. `too late` from its `deadline` on.
-    """
-    if now >= deadline(line):
-        return "too late"
-    return "late" if now > line.ends_at + rules_of(line.vendor).late_warn else "in time"
+def is_late(line: Line, now: datetime) -> bool:
+    """Whether the marketplace wanted a line earlier, whose hour or day is over and which can still be sent."""
+    return now > line.ends_at + rules_of(line.vendor).late_warn
 
 
 @lru_cache(maxsize=1024)  # Many lines are of one hour.

@@ -14,12 +14,12 @@ from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from ..core.process_info import user_name
 from ..warehouse.dataset import use_stored_owner
-from .checks import Checks
 from .events import apply_events, read_events
 from .export import refuse_older
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger, ledger_owner
 from .options import PushOptions
+from .plan import Checks
 from .push import PushResult, push
 from .settle import Decision, SettleResult, settle
 from .status import read_status

@@ -21,11 +21,11 @@ from ..core.errors import (
     MoreToDo,
     worst_exit_code,
 )
-from .checks import NO_CHECKS, Checks, above_limit
 from .figures import entry_figures, line_figures
 from .ledger.entries import OPEN, Change, Entry, Item, State
 from .ledger.ledger import Ledger
 from .model import Line, bucket_start, exact, format_decimal
+from .plan import NO_CHECKS, Checks, above_limit
 from .push import Verdict
 from .send import Sender, SendResult, require_metering, too_late
 from .status import is_overdue

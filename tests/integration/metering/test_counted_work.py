@@ -11,11 +11,10 @@ from sqlalchemy import event
 
 from automatum.core.json_rows import write_json
 from automatum.metering import model
-from automatum.metering.checks import Checks
 from automatum.metering.ledger.entries import Outcome
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.model import Line
-from automatum.metering.plan import make_plan
+from automatum.metering.plan import Checks, make_plan
 from automatum.metering.push import push
 from automatum.metering.usage.usage import read_usage
 from tests.support.clocks import FakeClock

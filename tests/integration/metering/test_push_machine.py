@@ -12,10 +12,10 @@ from decimal import Decimal
 
 import pytest
 
-from automatum.metering.checks import Checks
 from automatum.metering.events import apply_events
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.model import Line, bucket_start
+from automatum.metering.plan import Checks
 from automatum.metering.push import push
 from automatum.metering.settle import settle
 from automatum.metering.usage.usage import Usage

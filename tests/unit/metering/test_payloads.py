@@ -119,7 +119,7 @@ def test_the_other_side_reads_what_was_meant(amounts):
     assert int(whole + rest.ljust(12, "0")) == total
 
 
-PAYLOAD_PATH = ("rules", "model", "payloads", "answers", "plan", "send", "settle", "checks")
+PAYLOAD_PATH = ("rules", "model", "payloads", "answers", "plan", "send", "settle")
 
 
 @pytest.mark.parametrize("module", PAYLOAD_PATH)

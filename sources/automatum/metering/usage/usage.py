@@ -18,7 +18,7 @@ from ...core.clock import Clock
 from ...core.text import plural, printable
 from ...endpoints import CUSTOMERS, ENTITLEMENTS
 from ..model import UNKNOWN_CURRENCY, Grain, Line, Refusal, format_decimal
-from ..rules import known_vendors, rules_of
+from ..rules import known_vendors, price_problem, rules_of
 from .columns import TIMES, UNUSABLE, checked_mapping
 from .eligibility import add_eligible
 from .query import connect, plain, sum_rows
@@ -219,7 +219,7 @@ def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | N
         return f"entitlement_id: is missing here, and given in row {named_row}, {what}"
     if len(line.dimension) > rules.key_length:
         return f"dimension: has more than {rules.key_length} characters"
-    units, price = rules.units_problem(line.units), rules.price_problem(line.price)
+    units, price = rules.units_problem(line.units), price_problem(line.price)
     if prices is None and units is None and price is None:
         return None
     when = f"{line.starts_at:%Y-%m-%d}" if line.grain == "day" else f"{line.starts_at:%Y-%m-%d %H:%M} UTC"
