@@ -51,8 +51,6 @@ METERING = MeteringForm(
         "usages": "details.usages",
     },
     usage_fields={"dimension": "apiKey"} | {name: name for name in ("units", "title", "description", "per", "price")},
-    texts=frozenset({"price"}),
-    day_format="%Y-%m-%d",
 )
 
 

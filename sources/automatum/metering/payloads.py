@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,10 +15,8 @@ from ..endpoints import METERING, MeteringForm
 from .model import NAMESPACE, Line, exact, format_decimal
 from .rules import deadline, rules_of
 
-_Json = str | Decimal | dict[str, "_Json"] | list["_Json"]
+_Json = str | Decimal | dict[str, "_Json"] | list["_Json"] | None
 
-_POSITION = r"(?:\[[\"']?([0-9]{1,6})[\"']?\]|[./]([0-9]{1,6}))"
-_BEGIN = r"(?:^|[./\[\"'])"
 _CENTS = 2
 
 
@@ -49,36 +47,29 @@ class Body:
         return found
 
     def payload(self) -> bytes:
-        """The JSON to send: amounts with exactly their digits, as numbers or as text."""
-        first, form = self.lines[0], self.form
+        """The JSON to send: amounts are numbers with exactly their digits, and prices are text, as documented."""
+        first = self.lines[0]
         values: dict[str, _Json] = {
             "vendor": first.vendor,
             "listing_id": first.listing_id,
             "customer_id": first.customer_id,
-            "reporting_date": first.day.strftime(form.day_format),
-            "charged": self._number("charged", self.charged),
+            "entitlement_id": first.entitlement_id,
+            "reporting_date": first.day.isoformat(),
+            "charged": self.charged,
             "usages": [self._usage(line) for line in self.lines],
         }
-        if first.entitlement_id is not None:
-            values["entitlement_id"] = first.entitlement_id
-        return _dumps(_placed(form.fields, values)).encode()
+        return _dumps(_placed(self.form.fields, values)).encode()
 
     def _usage(self, line: Line) -> _Json:
         values: dict[str, _Json] = {
             "dimension": line.dimension,
-            "units": self._number("units", line.units),
+            "units": line.units,
             "title": line.title or line.dimension,
-            "description": line.description or "",
-            "per": line.per or "",
-            "price": self._number("price", line.price),
+            "description": line.description or None,
+            "per": line.per or None,
+            "price": price_text(line.price),
         }
-        return _placed(self.form.usage_fields, {name: value for name, value in values.items() if value != ""})
-
-    def _number(self, name: str, number: Decimal) -> _Json:
-        """A number in the form that the API takes; as text, a price has at least the digits of cents."""
-        if name not in self.form.texts:
-            return number
-        return price_text(number) if name == "price" else format_decimal(number)
+        return _placed(self.form.usage_fields, values)
 
     def usages_at_fault(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
         """The lines that a refusal names.
@@ -91,18 +82,15 @@ class Body:
             there are no fields. An error about `charged` is ignored beside one about a usage, which causes it.
         """
         found: dict[int, list[str]] = defaultdict(list)
-        beside: list[str] = []
-        usages, charged = _names(self.form, "usages"), _names(self.form, "charged")
+        usage = re.compile(rf"\b{_names(self.form, 'usages')}(?:\[|[./])([0-9]{{1,6}})(?=[\]./]|$)")
+        charged = re.compile(rf"\b{_names(self.form, 'charged')}\b")
         for field, message in errors:
-            match = re.search(_BEGIN + usages + _POSITION, field, re.IGNORECASE)
-            position = int(match[1] or match[2]) if match else None
-            if position is not None and position < len(self.lines):
-                found[position].append(f"{field}: {message}")
-            elif not re.search(_BEGIN + charged + r"\b", field, re.IGNORECASE):
-                beside.append(field)
-        if beside or not found:
-            return None
-        return {position: "; ".join(found[position]) for position in sorted(found)}
+            match = usage.search(field)
+            if match and int(match[1]) < len(self.lines):
+                found[int(match[1])].append(f"{field}: {message}")
+            elif not charged.search(field):
+                return None
+        return {position: "; ".join(found[position]) for position in sorted(found)} or None
 
 
 def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
@@ -118,11 +106,16 @@ def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
     """
     groups: dict[tuple[object, ...], list[Line]] = defaultdict(list)
     for line in lines:
+        due = deadline(line)
+        key = (now is not None and now >= due, due, line.starts_at, line.vendor, line.listing_id, line.customer_id)
         # A call names a dimension once, so each entitlement, and each line that carries late usage, has its own.
-        key = (line.vendor, line.listing_id, line.customer_id, line.grain, line.starts_at)
-        own = (line.entitlement_id, line.carried_from, line.carry_number)
+        own = (line.grain, line.entitlement_id or "", line.carried_from or "", line.carry_number)
         groups[key + own].append(line)
-    return [body for group in sorted(groups.values(), key=lambda group: _order(group[0], now)) for body in _cut(group)]
+    made = []
+    for _, group in sorted(groups.items(), key=lambda found: found[0]):
+        size, ordered = rules_of(group[0].vendor).batch_size, sorted(group, key=lambda line: line.dimension)
+        made += [Body(tuple(ordered[start : start + size])) for start in range(0, len(ordered), size)]
+    return made
 
 
 def price_text(price: Decimal) -> str:
@@ -132,20 +125,6 @@ def price_text(price: Decimal) -> str:
     return f"{whole}.{kept}" if kept else whole
 
 
-def _order(line: Line, now: datetime | None) -> tuple[object, ...]:
-    due = deadline(line)
-    passed = now is not None and now >= due
-    own = (line.entitlement_id or "", line.carried_from or "", line.carry_number)
-    return passed, due, line.starts_at, line.vendor, line.listing_id, line.customer_id, line.grain, *own
-
-
-def _cut(lines: list[Line]) -> Iterator[Body]:
-    size = rules_of(lines[0].vendor).batch_size
-    ordered = sorted(lines, key=lambda line: line.dimension)
-    for start in range(0, len(ordered), size):
-        yield Body(tuple(ordered[start : start + size]))
-
-
 def _names(form: MeteringForm, name: str) -> str:
     """A pattern of the names that the API may give to a field: as it is set, and as it is documented."""
     names = {fields[name].rpartition(".")[2] for fields in (form.fields, METERING.fields) if name in fields}
@@ -153,10 +132,10 @@ def _names(form: MeteringForm, name: str) -> str:
 
 
 def _placed(places: Mapping[str, str], values: Mapping[str, _Json]) -> _Json:
-    """The values in nested objects, each at its dotted path, in the order of the places."""
+    """The values that are there in nested objects, each at its dotted path, in the order of the places."""
     placed: dict[str, _Json] = {}
     for name, place in places.items():
-        if name in values:
+        if values[name] is not None:
             inside = placed
             *above, last = place.split(".")
             for step in above:
