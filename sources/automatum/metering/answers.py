@@ -14,48 +14,40 @@ from typing import Any
 
 from ..core.redaction import redact
 from ..core.text import letters_and_digits, printable
-from .ledger.entries import Outcome, State
+from .ledger.entries import Outcome
 from .payloads import Body
 
 YES_WORDS = frozenset(
     {"accepted", "confirmed", "created", "enqueued", "ok", "pending", "queued", "submitted", "success", "successful"}
 )
 """Values of `status` and `message` that say yes. The setting `metering_yes_words` adds others."""
-NO_WORDS: Mapping[str, State] = {
-    **dict.fromkeys(("declined", "error", "failed", "invalid", "refused", "rejected"), "unbilled"),
-    **dict.fromkeys(("duplicate", "duplicaterecord", "conflict"), "conflict"),
-}
-"""Values of the status of one usage that say no: `conflict` if the marketplace has another record of it."""
+NO_WORDS = frozenset(
+    {"conflict", "declined", "duplicate", "duplicaterecord", "error", "failed", "invalid", "refused", "rejected"}
+)
+"""Values that say no, whatever the setting adds."""
 WORD_HINT = "if that says that the usage was taken, add the word to sources.automatum.metering_yes_words"
 _PLAIN_STATUSES = (200, 201, 202)
 """Statuses that speak of the whole body. 207 does not, and the others do not belong to a POST."""
-_READ = frozenset({"status", "message", "usages", "results"})
 _RECEIPT = frozenset({"id", "meteringid", "createdat", "updatedat"})
 _ERROR_KEYS = frozenset({"code", "message", "errors", "details"})
 _ERROR_FIELDS = frozenset({"field", "message", "code"})
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
-def judge(answer: Mapping[str, Any], status: int, body: Body, *, words: Collection[str] = ()) -> tuple[Outcome, ...]:
-    """Judge a 2xx answer.
+def judge(answer: Mapping[str, Any], status: int, body: Body, words: Collection[str] = ()) -> Outcome:
+    """Judge a 2xx answer, for all lines of its body.
 
     Args:
         answer: The JSON object; empty if the answer has no body.
         status: HTTP status, 2xx.
         body: The body that was sent.
         words: Further words that say yes. A word that is known to say no still does.
-
-    Returns:
-        The outcome of each line of the body, in their order.
     """
-    known = YES_WORDS | {letters_and_digits(word) for word in words} - set(NO_WORDS) - {""}
-    refused: dict[int, Outcome] = {}
-    doubts = list(_doubts(answer, status, body, known, refused))
-    if doubts:
+    known = YES_WORDS | {letters_and_digits(word) for word in words} - NO_WORDS - {""}
+    if doubts := list(_doubts(answer, status, body, known)):
         reason = printable(f"the API answered {status} with {'; '.join(doubts[:3])}")
-        return _all(body, Outcome("unknown", redact(reason)))
-    others = Outcome("unknown", "the API refused other usages of the call") if refused else Outcome("accepted")
-    return tuple(refused.get(place, others) for place in range(len(body.lines)))
+        return Outcome("unknown", redact(reason))
+    return Outcome("accepted")
 
 
 def says_yes(text: str, words: Collection[str]) -> bool:
@@ -93,19 +85,13 @@ def _are_errors(errors: Any) -> bool:
     return isinstance(errors, list) and all(isinstance(one, dict) and set(one) <= _ERROR_FIELDS for one in errors)
 
 
-def _all(body: Body, outcome: Outcome) -> tuple[Outcome, ...]:
-    return (outcome,) * len(body.lines)
-
-
-def _doubts(
-    answer: Mapping[str, Any], status: int, body: Body, words: frozenset[str], refused: dict[int, Outcome]
-) -> Iterator[str]:
-    """What of an answer is not in the short list, for people. Fills `refused` with lines that it refuses by name."""
+def _doubts(answer: Mapping[str, Any], status: int, body: Body, words: frozenset[str]) -> Iterator[str]:
+    """What of an answer is not in the short list, for people."""
     if status not in _PLAIN_STATUSES:
         yield "a status that says nothing about the body as a whole"
     data = answer.get("data")
     if not isinstance(data, Mapping) or not _is_number(answer.get("code")):
-        yield "nothing in it" if not answer else "another form than `code` and `data`"
+        yield "another form than `code` and `data`" if answer else "nothing in it"
         return
     sent = _leaves(json.loads(body.payload(), parse_float=Decimal, parse_int=Decimal))
     top = [(key, key if key in ("message", "errors") else "", value) for key, value in answer.items()]
@@ -114,14 +100,12 @@ def _doubts(
         if key in ("status", "message"):
             yield from _word_doubts(name, value, words)
         elif key in ("usages", "results"):
-            yield from _usage_doubts(name, value, body, sent.get("usages", []), words, refused)
-        elif key == "errors":
-            known = value in _NOTHING
-        elif key in _RECEIPT:
-            known = isinstance(value, str) or _is_number(value)
-        else:
-            known = key in sent and _is_equal(value, sent[key])
-        if key not in _READ and not known:
+            yield from _usage_doubts(name, value, body, sent.get("usages", []), words)
+        elif not (
+            (key == "errors" and value in _NOTHING)
+            or (key in _RECEIPT and (isinstance(value, str) or _is_number(value)))
+            or (key in sent and _is_equal(value, sent[key]))
+        ):
             yield f"something unknown in {name[:60]!r}"
 
 
@@ -131,30 +115,23 @@ def _word_doubts(name: str, value: Any, words: frozenset[str]) -> Iterator[str]:
         yield f"{name} {said!r}" if letters_and_digits(said) in NO_WORDS else f"{name} {said!r}; {WORD_HINT}"
 
 
-def _usage_doubts(
-    name: str, usages: Any, body: Body, sent: Sequence[Any], words: frozenset[str], refused: dict[int, Outcome]
-) -> Iterator[str]:
-    """Usages that the answer repeats, or a result for each of them. One that names all lines may refuse some."""
+def _usage_doubts(name: str, usages: Any, body: Body, sent: Sequence[Any], words: frozenset[str]) -> Iterator[str]:
+    """Usages that the answer repeats, or a result for each of them: all of them, each once."""
     places = {line.dimension: place for place, line in enumerate(body.lines)}
-    found = []
     for item in usages if isinstance(usages, list) else []:
         fields = {letters_and_digits(key): value for key, value in item.items()} if isinstance(item, Mapping) else {}
         named = [fields.pop(key) for key in ("apikey", "dimension") if key in fields]
-        place = places.get(named[0]) if len(named) == 1 and isinstance(named[0], str) else None
+        place = places.pop(named[0], None) if len(named) == 1 and isinstance(named[0], str) else None
         if place is None:
             yield f"an unknown usage in {name}"
             continue
-        found.append(place)
         own = _leaves(sent[place]) if place < len(sent) else {}
         for key, value in fields.items():
-            word = letters_and_digits(value) if key == "status" and isinstance(value, str) else ""
-            if word in NO_WORDS:
-                refused[place] = Outcome(NO_WORDS[word], f"the API answered {name} with the status {value.strip()!r}")
-            elif key == "status":
+            if key == "status":
                 yield from _word_doubts(f"{name}.status", value, words)
             elif key not in own or not _is_equal(value, own[key]):
                 yield f"something unknown in {name}"
-    if sorted(found) != list(range(len(body.lines))):
+    if places:
         yield f"{name} that are not the usages that were sent"
 
 

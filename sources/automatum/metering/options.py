@@ -31,21 +31,10 @@ def _marketplace() -> Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushOptions:
-    """Options of a push, with the defaults of `automatum push`.
+    """Options of a push, with the defaults of `automatum push`. Those without a text here have their help.
 
     Attributes:
-        grain: Sum by the `hour` or by the `day`.
         mapping: Our column name to the column name in the usage, where they differ; or texts such as `units=quantity`.
-        source: Name of the usage, by which the ledger tells two sources of one line apart; None for the path of the
-            file, or the name of the table.
-        plan: Digest of an approved dry run: send its lines, and nothing if they have changed; None to send all.
-        max_amount: Send nothing if the lines cost more, in a currency; None for the limit of the settings.
-        late_ok: Also send what is past the strictest known deadline.
-        unchecked: Do not check against the synced customers and entitlements.
-        ledger_url: Database of the ledger; None for the one in the settings.
-        new_ledger: Begin a ledger; for the first push only. Otherwise `confirm` needs a ledger that exists, because
-            an empty one would bill everything again.
-        confirm: Send. Without it nothing is sent and nothing is written.
         organization: Name of a configured organization; None if there is only one.
         target: Destination of tables, views and SQL queries, and of the synced tables that the usage is checked
             against. `metering_usage` uses the destination of its pipeline instead.

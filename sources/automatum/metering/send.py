@@ -235,8 +235,8 @@ class Sender:
             self._run.give_back(attempt, error=error, status_code=status)
 
     def _read_answer(self, body: Body, answer: ApiResponse) -> None:
-        outcomes = judge(answer.body, answer.status, body, words=self._yes_words)
-        self._end(list(zip(body.lines, outcomes, strict=True)), answer.status, _reference(answer.body))
+        outcome = judge(answer.body, answer.status, body, self._yes_words)
+        self._end([(line, outcome) for line in body.lines], answer.status, _reference(answer.body))
 
     def _read_refusal(
         self, body: Body, error: AutomatumError, status: int, message: str, fields: Sequence[tuple[str, str]] = ()

@@ -1,13 +1,12 @@
 """I5: nothing is billed to a customer who cannot be billed; what the API did not say refuses no line."""
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 
 import dlt
 import duckdb
 import pytest
 
-from automatum.metering.usage.eligibility import _text
 from tests.support.metering_rows import read
 
 DELETED = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -201,12 +200,6 @@ def test_dimensions_of_what_is_active_count(synced):
 def test_entitlements_without_customers(synced):
     assert problem(synced(None, [entitlement()])()) is None
     assert problem(synced(None, [entitlement()])({"customer_id": "cust_9"})).startswith("listing_id: cust_9 has no")
-
-
-def test_days_are_of_utc_whatever_zone_the_destination_answers_in():
-    tokyo = timezone(timedelta(hours=9))
-    assert _text(datetime(2026, 11, 20, 8, 30, tzinfo=tokyo)) == "2026-11-19"
-    assert _text(date(2026, 11, 20)) == "2026-11-20"
 
 
 TWO = [entitlement(), entitlement("ent_2"), entitlement("ent_3", status="expired", end=date(2026, 11, 1))]

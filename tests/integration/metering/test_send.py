@@ -119,9 +119,9 @@ CASES = [
     Case("202 with UnprocessedRecords", False, Say(202, {**YES, "UnprocessedRecords": [{}, {"a": 1}]}), "unknown", 202),
     Case("200 with JSend's fail", False, Say(200, {"status": "fail", "data": {}}), "unknown", 200),
     Case("202 with a no for each usage", False, Say(202, {"code": 202, "data": {"results": [
-        {"apiKey": "dim_00", "status": "failed"}, {"apiKey": "dim_01", "status": "rejected"}]}}), "unbilled", 202),
+        {"apiKey": "dim_00", "status": "failed"}, {"apiKey": "dim_01", "status": "rejected"}]}}), "unknown", 202),
     Case("202 with duplicates", True, Say(202, {"code": 202, "data": {"results": [
-        {"apiKey": "dim_00", "status": "duplicate"}, {"apiKey": "dim_01", "status": "duplicate"}]}}), "conflict", 202),
+        {"apiKey": "dim_00", "status": "duplicate"}, {"apiKey": "dim_01", "status": "duplicate"}]}}), "unknown", 202),
     Case("207 without results", False, Say(207, {**YES, "code": 207}), "unknown", 207),
     Case("202 with the text queued", True, Say(202, b"queued"), "unknown", 202),
     Case("200 with an empty object", True, Say(200, {}), "unknown", 200),

@@ -4,18 +4,18 @@ this price?
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
-from decimal import Decimal
+from datetime import datetime, timezone
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from ...endpoints import CUSTOMERS, ENTITLEMENTS
 from ...schema.columns import DELETED_AT
-from ...warehouse.sql import as_utc, read_column_names, stream_columns
+from ...warehouse.sql import read_column_names, stream_columns
 from ...warehouse.sql_client import one_client
-from ..model import format_decimal
+from .columns import Kind, as_text
+from .query import SCALE, plain
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 _DIMENSIONS = ENTITLEMENTS.children[0]
 _BATCH = 20_000
 _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id, day"
-_TABLES = {
-    CUSTOMERS.table: ("id", "vendor", DELETED_AT),
-    ENTITLEMENTS.table: (
-        *("id", "customer_id", "listing_id", "vendor", "status", "start_date", "end_date", "expires_at", "currency"),
-        DELETED_AT,
-    ),
-    _DIMENSIONS.table: (_DIMENSIONS.parent_key, "key", "price"),
+_TABLES: dict[str, dict[str, Kind]] = {
+    CUSTOMERS.table: {"id": "text", "vendor": "text", DELETED_AT: "time"},
+    ENTITLEMENTS.table: {
+        **dict.fromkeys(("id", "customer_id", "listing_id", "vendor", "status", "currency"), "text"),
+        **dict.fromkeys(("start_date", "end_date", "expires_at", DELETED_AT), "time"),
+    },
+    _DIMENSIONS.table: {_DIMENSIONS.parent_key: "text", "key": "text", "price": "amount"},
 }
+"""Columns that are read, with the kinds of their values."""
 # Only a status that is known as active is billed while the term goes on. Usage of a term that is over is billed if it
 # is of the days of the term, unless the term never began.
 _ELIGIBLE = f"""
@@ -42,11 +43,13 @@ WITH own AS (
     FROM {CUSTOMERS.table} GROUP BY id
 ), entitled AS (
     SELECT id, customer_id, nullif(listing_id, '') AS listing_id, nullif(lower(vendor), '') AS vendor,
-        nullif(lower(status), '') AS status, start_date::DATE AS starts, coalesce(end_date, expires_at)::DATE AS ends,
+        nullif(lower(status), '') AS status, start_date::TIMESTAMP::DATE AS starts,
+        coalesce(end_date, expires_at)::TIMESTAMP::DATE AS ends,
         nullif(currency, '') AS currency
     FROM {ENTITLEMENTS.table} WHERE {DELETED_AT} IS NULL
 ), dimensions AS (
-    SELECT {_DIMENSIONS.parent_key} AS entitlement_id, key, price FROM {_DIMENSIONS.table} WHERE key <> ''
+    SELECT {_DIMENSIONS.parent_key} AS entitlement_id, key, {plain(f"TRY_CAST(price AS DECIMAL(38, {SCALE}))")} AS price
+    FROM {_DIMENSIONS.table} WHERE key <> ''
 ), pairs AS (
     SELECT a.*, e.id, e.vendor AS on_vendor, e.currency, k.keys,
         a.entitlement_id IN ('', e.id) AS named, named AND coalesce(e.vendor = a.vendor, true) AS there,
@@ -122,41 +125,24 @@ def add_eligible(
         DestinationError: The destination cannot be reached or read.
     """
     with one_client(pipeline):
-        for table in _TABLES:
-            _load(connection, pipeline, table, organization_id)
+        for table, columns in _TABLES.items():
+            connection.execute(f"CREATE TABLE {table} ({', '.join(f'{name} VARCHAR' for name in columns)})")
+            # A price that the vendor never gave is no column.
+            there = [name for name in columns if name != "price" or name in read_column_names(pipeline, table)]
+            rows = stream_columns(pipeline, table, there, organization_id=organization_id)
+            while batch := list(islice(rows, _BATCH)):
+                texts = [
+                    pa.array([as_text(value, columns[name]) for value in values], pa.string())
+                    for name, values in zip(there, zip(*batch, strict=True), strict=True)
+                ]
+                connection.register("batch", pa.Table.from_arrays(texts, names=there))
+                connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
         # If only other organizations are synced, this usage may be for their customers.
         others = organization_id is not None and any(stream_columns(pipeline, CUSTOMERS.table, ("id",)))
-    known = {
-        "customers": others or _any(connection, f"SELECT 1 FROM {CUSTOMERS.table}"),
-        "entitlements": _any(connection, f"SELECT 1 FROM {ENTITLEMENTS.table} WHERE customer_id <> ''"),
-    }
+    found = connection.execute(
+        f"SELECT EXISTS (FROM {CUSTOMERS.table}), EXISTS (FROM {ENTITLEMENTS.table} WHERE customer_id <> '')"
+    ).fetchall()[0]
+    known = {"customers": others or found[0], "entitlements": found[1]}
     values = {"today": now.astimezone(timezone.utc).date(), "sync": "; run `automatum sync` if it is new"}
     connection.execute(_ELIGIBLE, {**values, **known})
-    return tuple(table for table, found in zip(_TABLES, known.values(), strict=False) if not found)
-
-
-def _load(connection: DuckDBPyConnection, pipeline: SupportsPipeline, table: str, organization_id: str | None) -> None:
-    """Copy the columns of a synced table as texts. A column that a destination may lack is null."""
-    columns = _TABLES[table]
-    connection.execute(f"CREATE TABLE {table} ({', '.join(f'{name} VARCHAR' for name in columns)})")
-    if table == _DIMENSIONS.table and "price" not in read_column_names(pipeline, table):
-        columns = columns[:-1]
-    rows = stream_columns(pipeline, table, columns, organization_id=organization_id)
-    while batch := list(islice(rows, _BATCH)):
-        arrays = [pa.array(map(_text, column), pa.string()) for column in zip(*batch, strict=True)]
-        connection.register("batch", pa.Table.from_arrays(arrays, names=columns))
-        connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
-        connection.unregister("batch")
-
-
-def _any(connection: DuckDBPyConnection, query: str) -> bool:
-    return bool(connection.execute(f"SELECT EXISTS ({query})").fetchall()[0][0])
-
-
-def _text(value: Any) -> str | None:
-    """A value as text: a date or a moment as its day in UTC, a number with its digits."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, date):
-        return as_utc(value).astimezone(timezone.utc).date().isoformat()
-    return format_decimal(Decimal(str(value)))
+    return tuple(table for table, checked in zip(_TABLES, known.values(), strict=False) if not checked)
