@@ -6,19 +6,18 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ..api.rate_limit.windows import Lane, finish
 from ..core.errors import ConfigurationError, PlanDiffers
 from ..core.text import plural
+from .forecast import Limits
 from .ledger.entries import OPEN, TAKEN, Entry, Item
 from .ledger.ledger import Ledger
 from .ledger.tables import batches
 from .model import LENGTHS, Line, Refusal, amounts, format_decimal, format_money
-from .payloads import Body
-from .rules import is_late, last_moment
+from .rules import is_late
 from .send import too_late
 from .usage.refusals import about_line
 from .usage.usage import Usage
@@ -32,8 +31,6 @@ UNUSUAL = 10
 _WINDOW = 30
 _FEWEST = 6
 """Hours or days before which nothing is usual."""
-SECONDS_EACH = 1.0
-"""Assumed duration of a call, for the forecast."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +51,7 @@ class Checks:
     plan: str | None = None
     late_ok: bool = False
     max_amount: Decimal | None = None
-    limits: tuple[tuple[int, float], ...] = ()
+    limits: Limits = ()
     by: str = ""
     pipeline: SupportsPipeline | None = field(default=None, repr=False)
     organization_id: str | None = None
@@ -304,44 +301,3 @@ def _unusual(ledger: Ledger, lines: Sequence[Line]) -> list[str]:
 
 def _who(line: Line) -> tuple[str, ...]:
     return line.vendor, line.customer_id, line.listing_id, line.dimension, line.entitlement_id or ""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a push that starts now sends, and how long it takes if nobody else uses the rate limit.
-
-    Attributes:
-        bodies: The requests, in order; a token not counted.
-        seconds: Seconds until the last answer.
-        too_late: Lines whose deadline passes before they can be sent.
-    """
-
-    bodies: Sequence[Body] = ()
-    seconds: float = 0.0
-    too_late: list[Line] = field(default_factory=list)
-
-    @property
-    def lines(self) -> list[Line]:
-        """The lines, in the order of the requests."""
-        return [line for body in self.bodies for line in body.lines]
-
-
-def forecast(bodies: Sequence[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: bool) -> Forecast:
-    """Forecast when bodies are sent.
-
-    Args:
-        bodies: In the order in which they are sent.
-        limits: Rate limits: requests and seconds.
-        now: The current time, aware.
-        late_ok: Whether late lines are sent up to their documented deadline.
-    """
-    lanes = [Lane(limit, span) for limit, span in limits]
-    # The token is the first request.
-    done = finish(lanes, 0.0, 1, SECONDS_EACH)
-    too_late: list[Line] = []
-    for body in bodies:
-        answered = finish(lanes, done, 1, SECONDS_EACH)
-        if now + timedelta(seconds=answered - SECONDS_EACH) >= last_moment(body.lines[0], late_ok):
-            too_late += body.lines
-        done = answered
-    return Forecast(bodies, done, too_late)
