@@ -16,7 +16,7 @@ from .forecast import Limits
 from .ledger.entries import OPEN, TAKEN, Entry, Item
 from .ledger.ledger import Ledger
 from .ledger.tables import batches
-from .model import LENGTHS, Line, Refusal, amounts, format_decimal, format_money
+from .model import LENGTHS, Line, Refusal, amounts, exact, format_decimal, format_money
 from .rules import is_late
 from .send import too_late
 from .usage.refusals import about_line
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"[0-9]{8}T[0-9]{2}Z-[0-9]+-[0-9a-f]{16}")
 UNUSUAL = 10
-"""A line of more than so many times the median of its latest hours or days is named in a warning."""
+"""A line, or a customer's hour or day, of more than so many times its median is named in a warning."""
 _WINDOW = 30
 _FEWEST = 6
 """Hours or days before which nothing is usual."""
+_OF_CUSTOMER = 2
+"""Parts of a customer's key; that of a dimension has more."""
+_Amounts = dict[tuple[str, ...], dict[datetime, Decimal]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -277,7 +280,7 @@ def above_limit(lines: Iterable[Line], max_amount: Decimal | None) -> str:
 
 
 def _unusual(ledger: Ledger, lines: Sequence[Line]) -> list[str]:
-    """Name lines of more than `UNUSUAL` times the lower median of their latest hours or days.
+    """Name lines, and customers, of more than `UNUSUAL` times the median of their latest hours or days.
 
     It is a warning: usage that is right and waits for a person becomes too late, and is not billed.
     """
@@ -285,19 +288,36 @@ def _unusual(ledger: Ledger, lines: Sequence[Line]) -> list[str]:
         return []
     grain, last = lines[0].grain, max(line.ends_at for line in lines)
     since = min(line.starts_at for line in lines) - _WINDOW * LENGTHS[grain]
-    past: dict[tuple[str, ...], list[tuple[Decimal, datetime]]] = defaultdict(list)
+    past: _Amounts = defaultdict(lambda: defaultdict(Decimal))
     for entry in ledger.entries(states=TAKEN, starts_in=(since, last)):
-        if entry.line.grain == grain and entry.line.carried_from is None and entry.accepted_units:
-            past[_who(entry.line)].append((entry.accepted_units, entry.line.starts_at))
-    found = []
+        line, units, price = entry.line, entry.accepted_units, entry.accepted_price
+        if line.grain == grain and line.carried_from is None and units and price is not None:
+            _add(past, line, units, exact().multiply(units, price))
+    sent: _Amounts = defaultdict(lambda: defaultdict(Decimal))
     for line in lines:
-        before = sorted(units for units, start in past.get(_who(line), ()) if start < line.starts_at)
-        usual = before[(len(before) - 1) // 2] if len(before) >= _FEWEST else None
-        if usual and line.units > usual * UNUSUAL:
-            what = f"{format_decimal(line.units)} units, usual are {format_decimal(usual)}"
-            found.append(f"{' '.join(_who(line)[1:]).strip()} at {line.starts_at:%Y-%m-%d %H:%M}: {what}")
+        _add(sent, line, line.units, line.charged)
+    found = []
+    for key, amounts_ in sent.items():
+        for start, amount in amounts_.items():
+            before = past.get(key, {})
+            amount = exact().add(amount, before.get(start, Decimal(0)))
+            usual = _median([one for moment, one in before.items() if moment < start])
+            if usual and amount > usual * UNUSUAL:
+                what = f"{format_decimal(amount)} {'units' if len(key) > _OF_CUSTOMER else 'in all'}"
+                found.append(
+                    f"{' '.join(key[1:])} at {start:%Y-%m-%d %H:%M}: {what}, usual are {format_decimal(usual)}"
+                )
     return found
 
 
-def _who(line: Line) -> tuple[str, ...]:
-    return line.vendor, line.customer_id, line.listing_id, line.dimension, line.entitlement_id or ""
+def _add(found: _Amounts, line: Line, units: Decimal, amount: Decimal) -> None:
+    """Add the units of a line, and its money to that of its customer."""
+    customer = (line.vendor, line.customer_id)
+    dimension = (*customer, line.listing_id, line.dimension, line.entitlement_id or "")
+    for key, number in ((dimension, units), (customer, amount)):
+        found[key][line.starts_at] = exact().add(found[key][line.starts_at], number)
+
+
+def _median(numbers: list[Decimal]) -> Decimal | None:
+    """The lower median of the latest hours or days."""
+    return sorted(numbers)[(len(numbers) - 1) // 2] if len(numbers) >= _FEWEST else None
