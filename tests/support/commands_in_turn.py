@@ -22,8 +22,10 @@ def peak_memory():
 
 
 def main():
+    from automatum.api import retry
     from automatum.cli.main import app
 
+    retry.ATTEMPTS = 2  # Six would take each refused request twelve seconds.
     runs, target = map(Path, sys.argv[1:])
     made = []
     for base_url, database, arguments in json.loads(runs.read_text()):

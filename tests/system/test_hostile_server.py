@@ -30,7 +30,7 @@ MOST_MEMORY = 700.0
 SYNC = "sync --json --max-requests 40 --no-wait"
 OTHERS = ("check", "sync --dry-run --no-wait", "apps list --no-wait")
 PUSH = "push --usage usage.csv --confirm --new-ledger --unchecked --no-wait"
-WITH_DATABASE = ("sync", "plan", "push")
+WITH_DATABASE = ("sync", "push")
 OURS = {0, 65, 69, 75, 77, 78}
 ROOT = Path(__file__).parents[2]
 
@@ -115,7 +115,6 @@ def run(desk, kinds, runs):
 
     with RawServer(answer) as api:
         desk.set(client_id="app_1", client_secret="secret_hostile_1", quota_url="memory://")
-        desk.attempts(2)
         desk.set(request_timeout=1)
         desk.set(application_limits=[[100000, 60]])
         write_usage(desk)

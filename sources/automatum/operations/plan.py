@@ -15,8 +15,9 @@ from ..core.clock import instant, utc
 from ..core.errors import EXIT_COMPLETE, NotThere, ScopeMissing
 from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
+from ..sync.key_check import check_keys
 from ..sync.options import SyncOptions
-from ..sync.prior_state import PriorState, check_keys, longest_sweep, read_prior_state
+from ..sync.prior_state import PriorState, longest_sweep, read_prior_state
 from ..sync.report import windows
 from ..sync.report_sync import days_to_read
 from ..sync.results import KnownRows

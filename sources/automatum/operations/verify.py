@@ -13,7 +13,7 @@ from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.columns import DELETED_AT, EXTRA, IS_DELETED, POSITION, ROW_HASH, VERSION, history_table
 from ..schema.log_tables import REJECTED_TABLE, SWEEPS_TABLE
 from ..sync.facts import MOST_KEYS, SweepFacts
-from ..sync.prior_state import check_keys
+from ..sync.key_check import check_keys
 from ..sync.results import Verdict
 from ..warehouse.sql import count_rows, json_object, organization_filter, read_latest, select, stream_columns
 from ..warehouse.sql_client import reading_sql_client

@@ -19,10 +19,10 @@ from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.merge_strategy import check_table_format, merge_of
 from ..warehouse.sql_client import one_client
 from .facts import too_old
+from .key_check import check_keys
 from .list_sync import ListSync
 from .options import SyncOptions
 from .organization_check import OrganizationCheck
-from .prior_state import check_keys
 from .report_sync import ReportSync
 from .results import Chunk, Verdict
 from .resume import SyncSession, resume_session

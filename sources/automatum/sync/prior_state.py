@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
@@ -14,7 +14,6 @@ import orjson
 from dlt.destinations.exceptions import DatabaseException
 
 from ..config.settings import AutomatumSettings
-from ..core.errors import ConfigurationError
 from ..core.redaction import first_line, redact
 from ..core.text import plural
 from ..endpoints import PAGE_SIZE, Endpoint
@@ -52,8 +51,6 @@ logger = logging.getLogger("automatum")
 KEPT_FOR = timedelta(days=7)
 """Age of page records from which any sweep of their table deletes them."""
 _LEEWAY = timedelta(minutes=10)
-_MOST_RECORDS = 2_000
-"""Records of sweeps and of pages in which the keys of the tables are looked for."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
@@ -101,42 +98,6 @@ class PriorState:
     left_pages: tuple[str, ...] = ()
     unclosed: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, Rejection] = field(default_factory=dict)
-
-
-def check_keys(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> None:
-    """Check that the rows of each table were loaded by the key of its endpoint. Sends no request to the API.
-
-    A changed `key` would load every record a second time beside its old row, and then find the old rows missing from
-    the API. The key in use is stored with each sweep, and with its pages until it has a verdict.
-
-    Args:
-        pipeline: The pipeline whose destination is queried. Its dataset exists.
-        endpoints: The endpoints whose tables to check.
-
-    Raises:
-        ConfigurationError: The rows of a table were loaded by another key.
-        DestinationError: The destination cannot be reached.
-    """
-    try:
-        with checked_sql_client(pipeline) as client:
-            pages = select_latest(client, PAGES_TABLE, ("table_name", "extra"), {}, "read_at", _MOST_RECORDS)
-            columns = ("table_name", "extra", "verdict")
-            sweeps = select_latest(client, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_RECORDS)
-            # A failed sweep may have loaded no row, such as with a wrong key that was set back.
-            records = [*pages[::-1], *(row[:2] for row in reversed(sweeps) if row[2] != Verdict.FAILED)]
-            stored = {table: key for table, extra in records if (key := json_object(extra).get("key"))}
-            for endpoint in endpoints:
-                key = stored.get(endpoint.table, endpoint.key)
-                if tuple(key) != endpoint.key and any(select(client, endpoint.table, (ROW_HASH,))):
-                    raise ConfigurationError(
-                        f"sources.automatum.endpoints.{endpoint.table}.key",
-                        f"is {', '.join(endpoint.key)}, but the rows of {endpoint.table} in the dataset "
-                        f"{pipeline.dataset_name} were loaded by the key {', '.join(key)}.",
-                        "Set the key back, or sync to another dataset (--dataset), which the next sync fills from the "
-                        "start.",
-                    )
-    except SQL_UNSUPPORTED:
-        return  # Then nothing is compared either, and every row is loaded again.
 
 
 def read_prior_state(

@@ -23,7 +23,7 @@ from ..warehouse.dlt_internals import current_load_id, loading_pipeline, take_ov
 from ..warehouse.dlt_schema import Declared, declare_tables, extracted, make_resource
 from .engine import TABLE_SYNCS
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
-from .prior_state import check_keys
+from .key_check import check_keys
 from .results import Verdict
 from .table_sync import tables_to_fill
 

@@ -133,6 +133,8 @@ def read_owners(pipeline: SupportsPipeline, by_organization: bool) -> list[Owner
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
+    if by_organization and not has_organizations(pipeline):
+        return []  # `check_organization_kind` says why they cannot be synced to it.
     columns = ("finished_at", "verdict", "extra", *((ORGANIZATION,) if by_organization else ()))
     found: dict[str | None, Owner] = {}
     for at, verdict, extra, *owners in read_latest(pipeline, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_SWEEPS):
