@@ -228,7 +228,7 @@ def sync_table(
     if not tables and any(isinstance(error, ScopeMissing) for error in summary.errors):
         raise AirflowSkipException(f"{table}: {summary.errors[0]}")
     conclude(summary.exit_code, summary.resume_at, summary.line(), options["earliest_return"])
-    return {"organization": organization, **summary.as_json()}
+    return {"organization": organization, **summary.to_json()}
 
 
 def push_usage(organization: str | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def sync_once(environment: dict[str, str], database: str, folder: str, rows: int
     session = connect(resolve_settings(), clock=clock, budget=Budget(clock))
     pipeline = open_pipeline(dlt.destinations.duckdb(database), "automatum", folder)
     summary = sync(session, pipeline)
-    Path(result).write_text(json.dumps({**summary.as_json(), "exit_code": summary.exit_code}))
+    Path(result).write_text(json.dumps({**summary.to_json(), "exit_code": summary.exit_code}))
 
 
 class KillableSync:

@@ -164,6 +164,6 @@ def finish(spenders, within):
         one.join(max(0.1, end - time.monotonic()))
 
 
-def as_json(figures):
+def to_json(figures):
     """A line of figures for a log."""
     return json.dumps({key: round(one, 4) if isinstance(one, float) else one for key, one in figures.items()})

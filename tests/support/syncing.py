@@ -54,7 +54,7 @@ class Synced:
 
     @property
     def tables(self):
-        return self.summary.as_json()["tables"]
+        return self.summary.to_json()["tables"]
 
     @property
     def pages(self):

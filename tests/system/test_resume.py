@@ -234,7 +234,7 @@ def bounded(environment, database, folder, requests):
     pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))
     with chunks_of(CHUNK_ROWS):
         summary = sync(session, pipeline)
-    return {**summary.as_json(), "exit_code": summary.exit_code}
+    return {**summary.to_json(), "exit_code": summary.exit_code}
 
 
 def test_children_that_a_kill_kept_out_are_loaded_by_the_next_sync_on_a_fresh_machine(small, desk):

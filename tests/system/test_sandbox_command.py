@@ -1,6 +1,8 @@
 """`automatum sandbox`, as a user starts it in another shell."""
 
+import json
 import re
+import shlex
 import signal
 
 import pytest
@@ -9,14 +11,14 @@ import requests
 VOLUME = ("--customers", "60", "--entitlements", "3", "--private-offers", "2", "--days", "2")
 
 
-def exported(process):
+def exported(process, count=3):
     """The settings that the command prints, by name."""
     found = {}
-    while len(found) < 3:
+    while len(found) < count:
         line = process.stdout.readline()
         assert line, found
-        if match := re.match(r"export SOURCES__AUTOMATUM__(\w+)=(\S+)", line):
-            found[match[1].lower()] = match[2]
+        if match := re.match(r"export SOURCES__AUTOMATUM__(\w+)=(.+)", line):
+            found[match[1].lower()] = "".join(shlex.split(match[2]))
     return found
 
 
@@ -25,7 +27,7 @@ def exported(process):
 def test_the_sandbox_serves_the_rows_and_limits_of_its_options(desk, traps):
     process = desk.start("sandbox", "--port", "0", *VOLUME, "--latency", "0.01", "--limit", "20/hour", *traps)
     try:
-        given = exported(process)
+        given = exported(process, 4)
         form = {"grant_type": "client_credentials", **{name: given[name] for name in ("client_id", "client_secret")}}
         token = requests.post(f"{given['base_url']}/oauth/token", data=form, timeout=10).json()["access_token"]
         answer = requests.get(
@@ -38,6 +40,7 @@ def test_the_sandbox_serves_the_rows_and_limits_of_its_options(desk, traps):
         process.communicate(timeout=20)
     assert process.returncode == 0
     assert answer.headers["X-RateLimit-Limit"] == "20"
+    assert [20, 3600] in json.loads(given["application_limits"]), "the client waits by the same limits"
     rows = answer.json()["data"]
     assert len(rows) == 60
     assert any("details" in row for row in rows) == bool(traps)
@@ -49,3 +52,15 @@ def test_a_limit_of_another_form_is_refused(desk, limit):
     assert made.code == 78
     assert "--limit" in made.err
     assert "20/minute" in made.err
+
+
+def test_without_limits_the_client_has_none_either(desk):
+    process = desk.start("sandbox", "--port", "0", *VOLUME, "--limit", "none")
+    try:
+        given = exported(process, 4)
+        desk.set(**{name: value for name, value in given.items() if name != "application_limits"})
+        desk.set(application_limits=json.loads(given["application_limits"]))
+        assert desk.sync("--no-wait").code == 0
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)

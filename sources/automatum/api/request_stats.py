@@ -25,7 +25,7 @@ class Attempt(NamedTuple):
 class RequestStats(list[Attempt]):
     """The requests that were sent, in their order. Requests for a token are not part of it."""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The figures: counts of refusals, failures and repetitions; milliseconds, None if nothing was sent.
 
         The names are those of the columns of `_automatum_sweeps`.
@@ -48,7 +48,7 @@ def _percentile(durations: list[float], share: float) -> int | None:
     return round(1000 * durations[max(0, ceil(share * len(durations)) - 1)]) if durations else None
 
 
-STATS_COLUMNS: tuple[str, ...] = tuple(RequestStats().as_json())
+STATS_COLUMNS: tuple[str, ...] = tuple(RequestStats().to_json())
 """Names of the figures, each a column of type bigint."""
 LATENCY_COLUMNS = ("latency_p50_ms", "latency_p95_ms", "latency_max_ms")
 """Those that are durations in milliseconds; the others are counts."""

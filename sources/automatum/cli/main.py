@@ -79,7 +79,7 @@ def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **g
         with Progress(reporter.quiet) as progress:
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         check_age(summary.exit_code)
-    figures = {**summary.as_json(), "target": render.describe_target(options.target)}
+    figures = {**summary.to_json(), "target": render.describe_target(options.target)}
     return reporter.finished(summary, figures, lambda: render.show_sync(figures))
 
 
@@ -205,7 +205,7 @@ def _client_limits(limits: list[str] | None) -> str:
     from automatum_sandbox import parse_limits
 
     found = parse_limits(limits)
-    return json.dumps(_NO_LIMITS if found is None else found)
+    return json.dumps(_NO_LIMITS if found is None else [[found.app_minute, 60], [found.app_hour, 3600]])
 
 
 def _demo_module() -> Any:

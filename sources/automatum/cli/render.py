@@ -303,6 +303,6 @@ def show_sandbox(base_url: str, client_id: str, client_secret: str, limits: str)
     """
     say_text(f"The sandbox serves at {base_url} until Ctrl-C. Its root page lists what it assumes. In another shell:")
     values = {"BASE_URL": base_url, "CLIENT_ID": client_id, "CLIENT_SECRET": client_secret}
-    values |= {"APPLICATION_LIMITS": limits, "ORGANIZATION_LIMITS": limits} if limits else {}
+    values |= {"APPLICATION_LIMITS": limits} if limits else {}
     exports = [f"export SOURCES__AUTOMATUM__{name}={shlex.quote(value)}" for name, value in values.items()]
     console.out.print("\n".join([*exports, "automatum sync"]), soft_wrap=True)

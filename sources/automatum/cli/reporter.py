@@ -114,9 +114,9 @@ class Reporter:
 
     def failed(self, error: AutomatumError) -> None:
         """Report an error that ended the run before it had a summary."""
-        figures = {"verdict": verdict_for(error), "resume_at": error.as_json().get("resume_at")}
+        figures = {"verdict": verdict_for(error), "resume_at": error.to_json().get("resume_at")}
         if self._as_json:
-            self._say_errors(figures, error.as_json())
+            self._say_errors(figures, error.to_json())
         if self.quiet:
             console.say_line(self._line(error), trouble=True)
         else:
@@ -137,7 +137,7 @@ class Reporter:
         """Report that the run was interrupted at once, by a second signal or before it could end cleanly."""
         error = Interrupted("Interrupted.", "Run the command again.")
         if self._as_json:
-            self._say_errors({"verdict": "incomplete", "resume_at": None}, error.as_json())
+            self._say_errors({"verdict": "incomplete", "resume_at": None}, error.to_json())
         console.show_error(error)
         self._note(True, False, error.exit_code, self._line(error, brief=True), {"verdict": "incomplete"}, [error])
 

@@ -81,7 +81,7 @@ class AutomatumError(Exception):
         self.message, self.next_step = redact(message), redact(next_step)
         super().__init__(f"{self.message} {self.next_step}".strip())
 
-    def as_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """The error under `errors` of `--json`: `type`, `message`, `next_step`, `exit_code` and more."""
         return {
             "type": type(self).__name__,
@@ -267,9 +267,9 @@ class MoreToDo(AutomatumError):
         self.resume_at = resume_at
         super().__init__(message, next_step)
 
-    def as_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """As `AutomatumError.as_json`, with `resume_at` in ISO 8601."""
-        return {**super().as_json(), "resume_at": None if self.resume_at is None else instant(self.resume_at)}
+        return {**super().to_json(), "resume_at": None if self.resume_at is None else instant(self.resume_at)}
 
 
 class BudgetSpent(MoreToDo):

@@ -206,7 +206,7 @@ class PushResult:
             "ledger": self.ledger,
             "ledger_exists": self.ledger_exists,
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
-            "errors": [error.as_json() for error in self.errors],
+            "errors": [error.to_json() for error in self.errors],
         }
 
 

@@ -88,7 +88,7 @@ class SettleResult:
             "to_send": [line_figures(line) for line in self.to_send],
             "refused": [{"id": id_, "reason": reason} for id_, reason in self.refused],
             "sent": {name: [line.id for line in lines] for name, lines in outcomes.items()},
-            "errors": [error.as_json() for error in self.errors],
+            "errors": [error.to_json() for error in self.errors],
         }
 
 

@@ -92,7 +92,7 @@ class CheckReport:
             "token_requests": self.token_requests,
             "tables": {name: one.to_json() for name, one in self.tables.items()},
             "windows": self.windows,
-            "errors": [error.as_json() for error in self.errors],
+            "errors": [error.to_json() for error in self.errors],
         }
 
 

@@ -81,7 +81,7 @@ class Rotation:
             "stored_in": self.stored_in,
             "tried": self.tried,
             "shadowed_by": self.shadowed_by or None,
-            "errors": [error.as_json() for error in self.errors],
+            "errors": [error.to_json() for error in self.errors],
         }
 
 

@@ -56,7 +56,7 @@ class SweepFacts:
     key: tuple[str, ...] = ()
     settings: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The facts that differ from their defaults, with a bounded number of keys and events.
 
         The first keys in their order are kept. So two sweeps that miss the same rows name the same keys.

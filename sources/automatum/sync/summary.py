@@ -122,7 +122,7 @@ class OrganizationSummary:
         Args:
             brief: Leave out what a server or the destination said, because it may hold customers' data.
         """
-        tables = self.as_json()["tables"]
+        tables = self.to_json()["tables"]
         reasons = [f"{name}: {row['reason']}" for name, row in tables.items() if row["verdict"] == Verdict.INCOMPLETE]
         reasons += list(dict.fromkeys(one.stopped.message for _, one in self.results if one.stopped))[:1]
         return result_line(
@@ -137,7 +137,7 @@ class OrganizationSummary:
             brief=brief,
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The summary as one JSON object; reports are summed under `analytics` and listed there."""
         groups: dict[str, dict[str, TableResult]] = {}
         for endpoint, result in self.results:
@@ -150,13 +150,13 @@ class OrganizationSummary:
             "verdict": self.verdict.value,
             "requests": self.requests,
             "token_requests": self.token_requests,
-            "api": self.stats.as_json(),
+            "api": self.stats.to_json(),
             "seconds": round(self.seconds, 3),
             "pipeline": self.pipeline or None,
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "tables": tables,
             "skipped": self.skipped,
-            "errors": [error.as_json() for error in self.errors],
+            "errors": [error.to_json() for error in self.errors],
             **({} if self.metering is None else {"metering": self.metering}),
         }
 
@@ -221,7 +221,7 @@ class MultiOrgSummary:
         """
         tables: dict[str, Counter[str]] = {}
         for one in self.organizations.values():
-            for table, figures in one.as_json()["tables"].items():
+            for table, figures in one.to_json()["tables"].items():
                 counts = {name: figures[name] for name in _COUNTS[:3]}
                 tables.setdefault(table, Counter()).update(counts)
         changed = sum(one.changed for one in self.organizations.values())
@@ -243,7 +243,7 @@ class MultiOrgSummary:
             brief=brief,
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
         return {
             "verdict": self.verdict.value,
@@ -251,7 +251,7 @@ class MultiOrgSummary:
             "token_requests": self.token_requests,
             "seconds": round(self.seconds, 3),
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
-            "organizations": {name: one.as_json() for name, one in self.organizations.items()},
+            "organizations": {name: one.to_json() for name, one in self.organizations.items()},
         }
 
 

@@ -76,8 +76,8 @@ class SweepLog:
             **asdict(result.counts),
             "verdict": verdict.value,
             "reason": printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
-            **result.stats.as_json(),
-            EXTRA: dumps(facts.as_json()).decode(),
+            **result.stats.to_json(),
+            EXTRA: dumps(facts.to_json()).decode(),
             SYNCED_AT: finished_at,
         }
         return self._rows(SWEEPS, [row])
@@ -90,7 +90,7 @@ class SweepLog:
             records: The pages.
             state: What the sweep knows after the last of them.
         """
-        extra = dumps(self.facts.as_json()).decode()
+        extra = dumps(self.facts.to_json()).decode()
         rows: list[dict[str, Any]] = [
             {
                 "sweep_id": self.sweep_id,

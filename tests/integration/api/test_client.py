@@ -711,7 +711,7 @@ def test_neither_secret_nor_token_is_in_any_log_or_error(server, client, caplog)
             text = "\n".join(everything_in(caught.value))
             assert SECRET not in text
             assert TOKEN not in text
-            json.dumps(caught.value.as_json())
+            json.dumps(caught.value.to_json())
         assert thief.seen == []
     assert failed == 29
     logs = "\n".join(f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in caplog.records)

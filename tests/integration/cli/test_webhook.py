@@ -208,7 +208,7 @@ def test_what_others_said_is_left_out(error, said):
     """A server or a database may repeat customers' data."""
     assert said in without_server_text(error)
     line = result_line("sync", "incomplete", 69, errors=[("", error)], brief=True)
-    body = notice("sync", line, 69, {"verdict": "incomplete", "errors": [error.as_json()]}, [error])
+    body = notice("sync", line, 69, {"verdict": "incomplete", "errors": [error.to_json()]}, [error])
     assert "Acme" not in json.dumps(body)
     assert "cust_7" not in json.dumps(body)
 

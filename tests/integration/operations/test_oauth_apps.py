@@ -464,11 +464,11 @@ def test_a_secret_that_cannot_be_stored_is_kept_in_a_private_file(rotating, monk
     held = Path(caught.value.kept_at)
     assert held.is_relative_to(tmp_path / "home")
     assert str(held) in str(caught.value)
-    assert caught.value.as_json()["kept_at"] == str(held)
+    assert caught.value.to_json()["kept_at"] == str(held)
     assert json.loads(held.read_text())["client_secret"] == OPAQUE
     assert json.loads(held.read_text())["client_id"] == "app_1"
     assert stat.S_IMODE(held.stat().st_mode) == 0o600
-    assert OPAQUE not in str(caught.value) + repr(caught.value) + str(caught.value.as_json())
+    assert OPAQUE not in str(caught.value) + repr(caught.value) + str(caught.value.to_json())
     assert caught.value.__context__ is None
 
 

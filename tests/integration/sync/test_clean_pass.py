@@ -243,7 +243,7 @@ def test_runs_that_are_too_small_and_too_rare_load_the_whole_list_all_the_same_i
     site.serve(customers=250)
     for _ in range(3):
         made = site.sync("customers", max_requests=1)
-        assert made.code == 75, made.summary.as_json()
+        assert made.code == 75, made.summary.to_json()
         site.clock.advance(3 * HOUR)
     # The last page of the run before is read again, so one request brings nothing new.
     for _ in range(4):

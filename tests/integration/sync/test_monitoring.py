@@ -38,7 +38,7 @@ def test_refusals_failures_and_retries_are_counted_by_table(site):
     ]
     ((p50, p95, most),) = recorded(site, "latency_p50_ms", "latency_p95_ms", "latency_max_ms")[:1]
     assert 0 <= p50 <= p95 <= most
-    api = made.summary.as_json()["api"]
+    api = made.summary.to_json()["api"]
     assert (api["http_5xx"], api["http_429"], api["retries"]) == (2, 1, 3)
     recent = read_sweeps(site.pipeline(), site.clock.time())["tables"]["customers"]["recent"]
     assert (recent["sweeps"], recent["requests"], recent["http_5xx"], recent["retries"]) == (1, 5, 2, 2)

@@ -32,7 +32,7 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     again = automatum.run_push(rows, automatum.PushOptions(confirm=True))
     assert again.to_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0
     exported = run_sync(SyncOptions(tables=("customers",), metering=True))
-    assert exported.as_json()["metering"]["metering_lines"] == len(rows)
+    assert exported.to_json()["metering"]["metering_lines"] == len(rows)
 
 
 @pytest.mark.slow
@@ -133,11 +133,11 @@ def test_organizations_are_synced_by_name_or_all_or_one_by_its_settings(desk, st
     several(desk, start)
     names = SyncOptions(tables=("customers",), organizations=("globex",))
     one = run_sync(names)
-    assert list(one.as_json()["organizations"]) == ["globex"] and one.exit_code == 0
+    assert list(one.to_json()["organizations"]) == ["globex"] and one.exit_code == 0
     by_settings = run_sync(SyncOptions(tables=("customers",)), settings=resolve_settings(organization="acme"))
-    assert by_settings.as_json()["tables"]["customers"]["inserted"] == 12
+    assert by_settings.to_json()["tables"]["customers"]["inserted"] == 12
     every = run_sync(SyncOptions(tables=("customers",)))
-    assert list(every.as_json()["organizations"]) == ["acme", "globex"]
+    assert list(every.to_json()["organizations"]) == ["acme", "globex"]
     assert (every.verdict, every.changed, every.errors) == ("complete", False, [])
     assert every.requests == sum(summary.requests for summary in every.organizations.values())
 

@@ -18,7 +18,7 @@ ATTEMPTS = st.lists(
 
 @given(attempts=ATTEMPTS)
 def test_each_attempt_counts_once_and_durations_are_those_of_attempts(attempts):
-    figures = RequestStats(attempts).as_json()
+    figures = RequestStats(attempts).to_json()
     assert tuple(figures) == STATS_COLUMNS
     refused = sum(figures[name] for name in figures if name.startswith(("http_", "network")))
     assert refused == sum(one.status != 200 for one in attempts)

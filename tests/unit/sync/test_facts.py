@@ -14,7 +14,7 @@ from automatum.warehouse.sql import json_object
 
 
 def stored(facts):
-    return SweepFacts.from_json(json_object(dumps(facts.as_json())))
+    return SweepFacts.from_json(json_object(dumps(facts.to_json())))
 
 
 def test_the_facts_are_read_as_they_were_stored():
@@ -25,7 +25,7 @@ def test_the_facts_are_read_as_they_were_stored():
 def test_a_row_of_a_sweep_stays_small_however_much_is_missing_i2():
     keys = tuple(f"cust_{i:032d}" for i in range(20_000))
     facts = SweepFacts(full=True, candidates=keys, off_list=keys, drift=tuple(map(str, range(10_000))))
-    assert len(orjson.dumps(facts.as_json())) < 500_000
+    assert len(orjson.dumps(facts.to_json())) < 500_000
     assert stored(facts).candidates == keys[:MOST_KEYS]
     assert stored(facts).drift[-1] == f"{10_000 - MOST_EVENTS} more events"
 
@@ -46,6 +46,6 @@ def test_another_path_is_another_setting():
 def test_facts_keep_their_keys_and_leave_out_defaults():
     facts = SweepFacts(full=True, candidates=("a",), session={"id": "s", "tables": ["customers"]})
     told = {"full": True, "candidates": ["a"], "session": {"id": "s", "tables": ["customers"]}}
-    assert json.loads(json.dumps(facts.as_json())) == told
+    assert json.loads(json.dumps(facts.to_json())) == told
     assert SweepFacts.from_json({**told, "of a later version": 1}) == facts
-    assert SweepFacts().as_json() == {}
+    assert SweepFacts().to_json() == {}

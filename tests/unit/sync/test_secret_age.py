@@ -33,7 +33,7 @@ def test_each_secret_counts_from_its_first_sweep_since_it_is_known(steps):
         past = tables[table]
         stored = in_use_since(settings(secret), past, now)
         assert first_use(stored) == first.setdefault((table, secret), now)
-        facts = SweepFacts.from_json(SweepFacts(secret=stored).as_json())
+        facts = SweepFacts.from_json(SweepFacts(secret=stored).to_json())
         past.insert(0, PastSweep("x", now, "complete", facts))
     everything = [one for past in tables.values() for one in past]
     latest = steps[-1][1]

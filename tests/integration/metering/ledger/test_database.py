@@ -182,7 +182,7 @@ def test_a_password_is_never_shown(wrong, clock):
     written = secret.replace("/", "%2F").replace(":", "%3A").replace("?", "%3F")
     with pytest.raises(DestinationError) as caught:
         Ledger.open(f"postgresql://postgres:{written}@127.0.0.1:{port}/{name}", clock, begin=True, write=True)
-    shown = str(caught.value) + repr(caught.value) + str(caught.value.as_json())
+    shown = str(caught.value) + repr(caught.value) + str(caught.value.to_json())
     assert secret not in shown and written not in shown
     assert f"127.0.0.1:{port}/{name}" in shown and caught.value.next_step
     assert caught.value.__suppress_context__
