@@ -64,7 +64,7 @@ def record_texts(endpoint):
     return st.dictionaries(st.sampled_from(names), VALUES, max_size=5)
 
 
-def to_json(fields):
+def as_json(fields):
     return "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in fields.items()) + "}"
 
 
