@@ -261,7 +261,7 @@ class LedgerDatabase:
             raise ConfigurationError(
                 KEY,
                 f"{self.location} was written by an early checkout (its tables are version {version}).",
-                "Open it once with the checkout 54e24b8 (`automatum push ledger show`), which upgrades it.",
+                "Open it once with the checkout d04a5f9 (`automatum push ledger show`), which upgrades it.",
             )
         needed = set(METADATA.tables) if version in (VERSION, None) else EARLIER_TABLES
         if version is None or not needed <= found:
