@@ -171,7 +171,7 @@ DRIPS = {
         ("headers", "sync customers"),
         ("continue", "sync customers"),
         ("body", "check"),
-        ("body", "plan"),
+        ("body", "sync --dry-run"),
         ("continue", "apps list"),
     ],
 )
