@@ -35,7 +35,7 @@ def limiter_on(store, entries):
     limiter, budget = RateLimiter(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
 
     def fill(state, now):
-        state.general.extend(now - (entries - place) * 3.5 for place in range(entries))
+        state.log.extend(now - (entries - place) * 3.5 for place in range(entries))
         state.changed = True
 
     store.change(fill)
@@ -50,7 +50,7 @@ def restore(store, entries):
     """Cut the state back to `entries` requests, so that it does not grow with the rounds."""
 
     def cut(state, now):
-        del state.general[entries:]
+        del state.log[entries:]
         state.changed = True
 
     store.change(cut)
