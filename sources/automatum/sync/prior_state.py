@@ -126,8 +126,7 @@ def read_prior_state(
         absent: Names of tables that count as absent.
 
     Returns:
-        The prior state. Its known rows are not readable, with the reason, where the destination has no SQL or the table
-        is not ours.
+        The prior state. Its known rows are not readable, with the reason, where the table is not ours.
 
     Raises:
         DestinationError: The destination cannot be reached.
@@ -136,9 +135,8 @@ def read_prior_state(
         with checked_sql_client(pipeline) as client:
             loaded = complete_load_ids(client) if loaded is None else loaded
             own = organization_filter(organization_id)
-            prior = PriorState(
-                KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own, count_children)
-            )
+            empty = endpoint.table in absent
+            prior = PriorState(KnownRows() if empty else _read_known(client, endpoint, own, count_children))
             if any(child.table in absent for child in endpoint.children):
                 _load_all_again(prior.known)
             elif endpoint.table not in absent and endpoint.children:
