@@ -14,7 +14,7 @@ from automatum.config.settings import resolve_settings
 from automatum.core.clock import SystemClock
 from automatum_sandbox import AppConfig, Limits
 from tests.support.limited import Limited
-from tests.support.quota_processes import PATH, as_json, optimum, worst
+from tests.support.quota_processes import PATH, optimum, to_json, worst
 
 REQUESTS = int(os.environ.get("QUOTA_REQUESTS", "0"))
 LONG = REQUESTS > 0
@@ -63,7 +63,7 @@ class Run:
 
     def __str__(self):
         figures = {"optimum": self.optimum, "ratio": self.ratio, "refused": len(self.refused)}
-        return f"{self.name} {as_json(figures)}"
+        return f"{self.name} {to_json(figures)}"
 
     def check(self):
         print(self)

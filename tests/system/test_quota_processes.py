@@ -12,7 +12,7 @@ import pytest
 
 from automatum_sandbox import Limits
 from tests.support.desk import await_
-from tests.support.quota_processes import Spender, as_json, finish, optimum, worst
+from tests.support.quota_processes import Spender, finish, optimum, to_json, worst
 from tests.support.valkey import valkey, valkey_server  # noqa: F401  fixtures
 
 KILLS = int(os.environ.get("KILLS", "10"))
@@ -78,7 +78,7 @@ def test_processes_share_one_quota_and_never_exceed_it(start, machines, tmp_path
     ]
     finish(spenders, 1.4 * HOUR + SLACK)
     shares, times = [len(one.answers) for one in spenders], counted(served)
-    print(as_json({"shares": shares, "requests": len(times)}))
+    print(to_json({"shares": shares, "requests": len(times)}))
     assert worst(times, LIMITS) <= 0
     assert len(times) > LIMITS[1][0], "they did not get beyond the first hour"
     assert max(shares) <= FAIR * min(shares), shares
@@ -136,6 +136,6 @@ def test_a_killed_process_neither_exceeds_a_window_nor_blocks_the_others(start, 
 
     times = counted(served)
     figures = {"seed": seed, "kills": KILLS, "lost": lost, "left": left, "took": took, "bound": bound}
-    print(as_json({**figures, "fresh late": late}))
+    print(to_json({**figures, "fresh late": late}))
     assert worst(times, TIGHT) <= 0, figures
     assert lost > TIGHT[0][0], "so few were killed with a ticket that it would not matter if these were kept for ever"
