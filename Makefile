@@ -108,7 +108,7 @@ notebooks: setup
 strip: setup
 	$(BIN)/python notebooks/strip.py notebooks/*.ipynb
 
-# The servers of other shapes, and the table of docs/fidelity.md with what came of them.
+# The servers of other shapes, and the table of docs/internals/fidelity.md with what came of them.
 fidelity: setup
 	FIDELITY=write $(BIN)/python -m pytest -q tests/integration/api/test_shapes.py tests/integration/metering/test_shapes.py
 
@@ -121,7 +121,7 @@ destinations: setup .venv-lake/.ready
 	UV_PROJECT_ENVIRONMENT=.venv-lake $(UV) sync --frozen --no-group dev --group lake --python "$(PYTHON)"
 	touch $@
 
-# docs/openapi.yaml: what is documented and what is assumed of the API.
+# docs/internals/openapi.yaml: what is documented and what is assumed of the API.
 openapi: setup
 	OPENAPI=write $(BIN)/python -m pytest -q tests/unit/operations/test_openapi.py
 
@@ -129,7 +129,7 @@ openapi: setup
 tables: setup
 	TABLES=write $(BIN)/python -m pytest -q tests/unit/operations/test_tables_page.py
 
-# The connector against a floor: ratios, docs/performance.md and benchmarks/results.json. The suite has an environment
+# The connector against a floor: ratios, docs/internals/performance.md and benchmarks/results.json. The suite has an environment
 # of its own: the connector with what it needs and no more; so has each peer. Asks the package index. About half an hour
 # on two idle cores. In part: BENCH="flat startup". All of it in small, without writing anything: BENCH=--quick.
 BENCH ?= flat nested second startup push organizations growth peers

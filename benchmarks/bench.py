@@ -30,7 +30,7 @@ from suite.run import Bench, warm
 from suite.table import document, write_into
 
 ROOT = Path(__file__).parents[1]
-PAGE, RESULTS = ROOT / "docs/performance.md", ROOT / "benchmarks/results.json"
+PAGE, RESULTS = ROOT / "docs/internals/performance.md", ROOT / "benchmarks/results.json"
 _PACKAGES = {
     "bench": ("dlt", "duckdb", "pyarrow", "orjson"),
     "singer": ("singer-sdk", "target-duckdb"),
@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", type=Path, help="interpreter of the connector; default: that of .venv-bench")
     parser.add_argument("--before", type=Path, help="interpreter of another version of the connector, to compare with")
     parser.add_argument("--output", type=Path, help="file for the figures as JSON")
-    parser.add_argument("--write", action="store_true", help="keep the figures, and write docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="keep the figures, and write docs/internals/performance.md")
     parsed = parser.parse_args()
     unknown = set(parsed.sections) - set(SECTIONS)
     if unknown:

@@ -273,7 +273,7 @@ def organizations_group(count: int) -> Group:
     sync = connector("sync", "--json", **environment)
     said: dict[str, object] = {f"organizations.{name}.verdict": "complete" for name in names}
     tables = {"customers": 50 * count, "entitlements": 50 * count, "private_offers": 50 * count}
-    # Three lists, and a window of the report with its proofs (docs/completeness.md).
+    # Three lists, and a window of the report with its proofs (docs/internals/completeness.md).
     again = {**said, **{f"organizations.{name}.requests": 8 for name in names}}
     tasks = (
         Task(sync, "first sync", tables=tables, summary=said),

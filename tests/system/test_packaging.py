@@ -159,7 +159,7 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
         ".ci/run",
     }
     must |= {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")}
-    must |= {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    must |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     must |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}
     must |= {"pipelines/crontab.example", "pipelines/systemd/automatum.timer", "sources/automatum/requirements.txt"}
     assert must - held == set()

@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, traps=True, limits=None, now=NOW)
 NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100)
 REPORT = 16
-"""Requests of a first report at most: five windows, each twice, and proofs (docs/completeness.md)."""
+"""Requests of a first report at most: five windows, each twice, and proofs (docs/internals/completeness.md)."""
 KILLS = int(os.environ.get("KILLS", "4"))
 
 

@@ -70,5 +70,5 @@ def test_figures_replace_what_is_between_the_marks_of_the_page(suite, tmp_path):
 
 
 def test_the_page_has_the_marks(suite):
-    table, text = suite("table"), (ROOT / "docs/performance.md").read_text()
+    table, text = suite("table"), (ROOT / "docs/internals/performance.md").read_text()
     assert text.index(table.BEGIN) < text.index(table.END)

@@ -1,4 +1,4 @@
-"""The table of verdicts in `docs/completeness.md`: each row names a test that exists."""
+"""The table of verdicts in `docs/internals/completeness.md`: each row names a test that exists."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMED = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "completeness.md").read_text())
+NAMED = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "internals" / "completeness.md").read_text())
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
@@ -15,6 +15,6 @@ def test_each_row_of_the_table_is_tested(file, name):
 
 
 def test_each_row_names_a_test():
-    table = (ROOT / "docs" / "completeness.md").read_text().split("## Verdicts")[1].split("\n## ")[0]
+    table = (ROOT / "docs" / "internals" / "completeness.md").read_text().split("## Verdicts")[1].split("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
     assert len(rows) == len(NAMED) > 20

@@ -179,5 +179,5 @@ def test_options_of_the_dag_are_on_its_page():
 
 
 def test_each_page_is_listed():
-    listed = set(re.findall(r"\]\(([\w-]+\.md)\)", TEXTS[DOCS / "README.md"]))
-    assert listed == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    listed = set(re.findall(r"\]\(([\w/-]+\.md)\)", TEXTS[DOCS / "README.md"]))
+    assert listed == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} - {"README.md"}

@@ -69,7 +69,7 @@ def test_headings_differ_so_that_links_to_them_are_clear(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_words_are_those_of_the_field(page):
-    """The words of `docs/architecture.md`, and none that an earlier version had in their place."""
+    """The words of `docs/internals/architecture.md`, and none that an earlier version had in their place."""
     assert not re.findall(r"\b(?:burial|chronicle|held|told|stand-in|rooms?|floors)\b", TEXTS[page], re.IGNORECASE)
 
 
@@ -92,7 +92,7 @@ def test_paths_exist(page):
 
 def test_documents_that_code_and_comments_name_exist():
     for path in OTHERS:
-        for name, anchor in re.findall(r"\b(docs/[\w-]+\.(?:md|yaml))(?:#([\w-]+))?", path.read_text(encoding="utf-8")):
+        for name, anchor in re.findall(r"\b(docs/[\w/-]+\.(?:md|yaml))(?:#([\w-]+))?", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), (path, name)
             assert not anchor or anchor in anchors(ROOT / name), (path, name, anchor)
 

@@ -1,14 +1,15 @@
-"""The vendor's documented facts: `docs/fidelity.md` names a test, or a reason, for each of the 87."""
+"""The vendor's documented facts: `vendor_facts.md` names a test, or a reason, for each of the 87."""
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from automatum_sandbox import Sandbox, SandboxConfig
 from tests.support import ROOT
 
-_FACTS = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8").partition("## What the vendor documents")[2]
+_FACTS = Path(__file__).with_name("vendor_facts.md").read_text(encoding="utf-8")
 _LINES = [line for line in _FACTS.splitlines() if re.match(r"\| \d", line)]
 _ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in _LINES]
 _NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", _FACTS)))

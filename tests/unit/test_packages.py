@@ -76,7 +76,7 @@ def test_a_package_names_a_module_to_start_with(folder):
 
 
 def test_the_documents_draw_these_layers():
-    pages = TEXTS[REPOSITORY / "docs" / "architecture.md"], TEXTS[REPOSITORY / "CONTRIBUTING.md"]
+    pages = TEXTS[REPOSITORY / "docs" / "internals" / "architecture.md"], TEXTS[REPOSITORY / "CONTRIBUTING.md"]
     diagram = pages[0].split("```mermaid")[1].split("```")[0]
     levels = {name: level for level, layer in enumerate(LAYERS) for name in layer}
     assert set(re.findall(r"^    (\w+)\[", diagram, re.MULTILINE)) == set(levels)

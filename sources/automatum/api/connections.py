@@ -1,7 +1,7 @@
 """Connections to servers, kept open for the next request, through the proxies and with the certificates of the user.
 
 It is a thin layer on urllib3. `requests` takes three times as long for a request on an open connection, because it
-reads the environment and looks for the certificates each time (`docs/decisions.md`).
+reads the environment and looks for the certificates each time (`docs/internals/decisions.md`).
 
 The timeout of a socket bounds the silence between two bytes. A server that sends a header, or a `100 Continue`, every
 few seconds would keep a request for ever, and so a run that was told to stop. So responses are read in slices.

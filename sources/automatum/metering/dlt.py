@@ -5,7 +5,7 @@
     pipeline.run(metering_usage("usage", PushOptions(confirm=True)))    # the whole table, each line once
 
 It pushes like `automatum push`. Accepted lines are not sent again, so a run can be repeated. A refused row is recorded
-and logged; it does not fail the load. There is no destination that pushes: see `docs/decisions.md`.
+and logged; it does not fail the load. There is no destination that pushes: see `docs/internals/decisions.md`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A dated report, read window by window, and the proof that no answer was cut (`docs/completeness.md`).
+"""A dated report, read window by window, and the proof that no answer was cut (`docs/internals/completeness.md`).
 
 An API may limit the rows of an answer, in any order of the rows, or the days of a range, and say nothing. Two answers
 to ranges that overlap show it:

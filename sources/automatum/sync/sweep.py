@@ -5,7 +5,7 @@ pages. A longer list that changes while it is read is proven by looking back: wh
 exactly n rows that no page had must be on the pages before, because n rows that were seen are gone. In the end the rows
 that were seen, less those that are gone, must be as many as announced.
 
-`docs/completeness.md` states the rule, and what it cannot see.
+`docs/internals/completeness.md` states the rule, and what it cannot see.
 """
 
 from __future__ import annotations

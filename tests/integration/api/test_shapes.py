@@ -1,6 +1,6 @@
 """I1, I2, I8: APIs of other shapes lose no row under `complete`, and are one setting away.
 
-`docs/fidelity.md` shows what each comes to; `make fidelity` writes it.
+`docs/internals/fidelity.md` shows what each comes to; `make fidelity` writes it.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """I5: whatever a metering API answers, a line is `accepted` only if the server took it.
 
-`docs/fidelity.md` shows what each comes to; `make fidelity` writes it.
+`docs/internals/fidelity.md` shows what each comes to; `make fidelity` writes it.
 """
 
 import pytest

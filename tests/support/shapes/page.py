@@ -1,4 +1,4 @@
-"""The table of `docs/fidelity.md`: what each shape comes to, without and with settings. `make fidelity` fills it."""
+"""The table of `docs/internals/fidelity.md`: what each shape comes to, without and with settings. `make fidelity` fills it."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from tests.support import ROOT
 from tests.support.shapes import metering
 from tests.support.shapes.battery import SHAPES
 
-PAGE = ROOT / "docs" / "fidelity.md"
+PAGE = ROOT / "docs" / "internals" / "fidelity.md"
 TITLES = {
     "lists": "Pages and numbers",
     "records": "Records, keys, names and formats",

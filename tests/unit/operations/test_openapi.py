@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, current in docs/openapi.yaml, and every part of it marked as documented or assumed.
+"""The OpenAPI document: valid, current in docs/internals/openapi.yaml, and every part of it marked as documented or assumed.
 
 After a change of what the connector knows of the API, regenerate the document: `make openapi`.
 """
@@ -17,7 +17,7 @@ from tests.support.openapi import validate, write_yaml
 from tests.support.openapi_document import describe_openapi
 from tests.support.openapi_document.marks import CONFIGURED, DOCUMENTED, SOURCE, USED
 
-SNAPSHOT = ROOT / "docs/openapi.yaml"
+SNAPSHOT = ROOT / "docs/internals/openapi.yaml"
 DOCUMENT = describe_openapi(ENDPOINTS, DEFAULT_BASE_URL)
 METHODS = {"get", "put", "post", "delete"}
 

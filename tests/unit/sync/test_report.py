@@ -131,7 +131,7 @@ WINDOWS = st.none() | st.integers(6, 90)
 
 
 def unseen(api, report, warehouse):
-    """Rows of the range that the destination lacks, but for those that `docs/completeness.md` excepts."""
+    """Rows of the range that the destination lacks, but for those that `docs/internals/completeness.md` excepts."""
     lost = {row for row in api.rows if row[0] >= report.first and key(row) not in warehouse.live}
     lost = {row for row in lost if not (api.without_end and row[0] == TODAY)}
     longest = max(window.days for window in report.windows)
