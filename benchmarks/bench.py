@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", type=Path, help="interpreter of the connector; default: that of .venv-bench")
     parser.add_argument("--before", type=Path, help="interpreter of another version of the connector, to compare with")
     parser.add_argument("--output", type=Path, help="file for the figures as JSON")
-    parser.add_argument("--write", action="store_true", help="keep the figures, and write docs/internals/performance.md")
+    parser.add_argument("--write", action="store_true", help="keep the figures; write docs/internals/performance.md")
     parsed = parser.parse_args()
     unknown = set(parsed.sections) - set(SECTIONS)
     if unknown:

@@ -92,7 +92,8 @@ def test_paths_exist(page):
 
 def test_documents_that_code_and_comments_name_exist():
     for path in OTHERS:
-        for name, anchor in re.findall(r"\b(docs/[\w/-]+\.(?:md|yaml))(?:#([\w-]+))?", path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        for name, anchor in re.findall(r"\b(docs/[\w/-]+\.(?:md|yaml))(?:#([\w-]+))?", text):
             assert (ROOT / name).exists(), (path, name)
             assert not anchor or anchor in anchors(ROOT / name), (path, name, anchor)
 

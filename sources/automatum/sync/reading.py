@@ -1,7 +1,8 @@
 """One reading of a list, from its first page to its last, and whether it is clean.
 
 A clean reading proves by itself that every row was seen: one total on all pages, as many rows as that total, no key
-twice, each page the one that was asked for, and a last page that is not full. `docs/internals/completeness.md` has the rule.
+twice, each page the one that was asked for, and a last page that is not full. `docs/internals/completeness.md` has the
+rule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of `docs/internals/fidelity.md`: what each shape comes to, without and with settings. `make fidelity` fills it."""
+"""The table of `docs/internals/fidelity.md`: what each shape comes to without and with settings, by `make fidelity`."""
 
 import json
 import os

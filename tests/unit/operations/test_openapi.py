@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, current in docs/internals/openapi.yaml, and every part of it marked as documented or assumed.
+"""The OpenAPI document: valid, current in docs/internals/openapi.yaml, every part marked as documented or assumed.
 
 After a change of what the connector knows of the API, regenerate the document: `make openapi`.
 """

@@ -147,7 +147,7 @@ def test_a_long_pause_costs_one_request_i3():
 
 
 def test_the_silent_shift_is_not_seen_by_one_sweep():
-    """Documented in docs/internals/completeness.md: what one sweep cannot see. Should it ever be seen, the page must say so."""
+    """`docs/internals/completeness.md` says what one sweep cannot see. Should it be seen, the page must say so."""
     source = MovingList(1000, events={5: [delete(0.05), insert(1)]})
     sweep, loaded = swept(source)
     assert sweep.verdict == "complete"
