@@ -1,14 +1,18 @@
 """The generated parts of `docs/tables.md`: the tables, the columns that the connector adds, and all other columns."""
 
-import re
+from collections import Counter
+from dataclasses import replace
 
 from automatum.endpoints import API_PREFIX, ENDPOINTS, REVENUE
 from automatum.operations.discover import stored_tables
+from automatum.schema.log_tables import PAGES_TABLE
 from automatum.schema.tables import history_table_of, tables_of
 from tests.support import ROOT
 
 PAGE = ROOT / "docs" / "tables.md"
 TABLES = list(stored_tables(ENDPOINTS))
+SHOWN = [(table, endpoint) for table, endpoint in TABLES if table.name != PAGES_TABLE]
+"""Without the table that only the next run reads; `automatum discover` has it."""
 _ORIGINS = {"log": "the log of syncs", "metering": "the ledger of the push"}
 
 
@@ -22,17 +26,18 @@ def filled(text):
 
 
 def overview():
-    """Every table: what a row is, where it comes from, and its key."""
-    rows = []
+    """Every table: where it comes from, and its key."""
+    lines = []
     for table, endpoint in TABLES:
         source = _ORIGINS.get(table.kind)
         if table.kind == "child":
-            source = f"a list in each row of `{table.parent}`; assumed"
+            source = f"a list in each row of `{table.parent}`"
         elif endpoint:
-            source = f"`GET {API_PREFIX}{endpoint.path}`; {'documented' if endpoint.documented else 'assumed'}"
-        name = table.name
-        rows.append((f"[`{name}`](#{name})", table.description, source, ", ".join(f"`{one}`" for one in table.key)))
-    return grid(("Table", "What a row is", "Source", "Key"), rows)
+            source = f"`GET {API_PREFIX}{endpoint.path}`"
+        key = ", ".join(f"`{one}`" for one in table.key)
+        name = f"[`{table.name}`](#{table.name})" if (table, endpoint) in SHOWN else f"`{table.name}`"
+        lines.append(f"- {name}: {source}; key {key}")
+    return "\n".join(lines)
 
 
 def added_columns():
@@ -42,41 +47,51 @@ def added_columns():
         for table in tables_of(endpoint):
             for one in of_connector(table):
                 found.setdefault(one.name, (one, []))[1].append(table)
-    rows = []
+    lines = []
     for one, tables in found.values():
         kinds = {table.kind for table in tables}
-        where = {frozenset({"report"}): "reports", frozenset({"child"}): "child tables"}.get(frozenset(kinds), "all")
-        if where == "all" and "child" not in kinds:
+        where = {frozenset({"report"}): "reports", frozenset({"child"}): "child tables"}.get(frozenset(kinds), "")
+        if not where and "child" not in kinds:
             where = "all but child tables"
-        rows.append((f"`{one.name}`", _type(one), _null(one), where, said(one)))
-    return grid(("Column", "Type", "Null", "Tables", "Meaning"), rows)
+        lines.append(line(one, where))
+    return "\n".join(lines)
 
 
 def columns():
-    """The columns of each table, those of the connector in the tables of the API left out."""
-    parts = []
-    for table, endpoint in TABLES:
-        parts.append(f"### {table.name}")
-        parts.append(table.description)
-        own = [one for one in table.columns if not endpoint or one not in of_connector(table)]
-        if endpoint:
-            rows = [(f"`{one.name}`", _type(one), _null(one), one.origin, said(one)) for one in own]
-            parts.append(grid(("Column", "Type", "Null", "Origin", "Meaning"), rows))
-        else:
-            parts.append(grid(("Column", "Type", "Null", "Meaning"), plain(own)))
+    """The columns of each table that users read. What several tables have alike comes first, once."""
+    alike = _alike()
+    parts = ["### Columns of several tables", "\n".join(line(one) for one in alike)]
+    for table, endpoint in SHOWN:
+        own = _plain(table, endpoint)
+        parts += [f"### {table.name}", table.description, "\n".join(line(one) for one in own if _is_own(one, alike))]
+        if shared := [f"`{one.name}`" for one in own if not _is_own(one, alike)]:
+            parts.append(f"And: {', '.join(shared)}.")
+        if documented := [f"`{one.name}`" for one in own if one.origin == "documented"]:
+            parts.append(f"Documented: {', '.join(documented)}.")
     history = history_table_of(REVENUE)
     kept = {one.name for one in tables_of(REVENUE)[0].columns}
     parts.append("### History")
     parts.append("With `history = true`, `<table>_history` has the columns of its table, but for `_deleted_at`, and:")
-    versions = [one for one in history.columns if one.name not in kept]
-    parts.append(grid(("Column", "Type", "Null", "Meaning"), plain(versions)))
+    parts.append("\n".join(line(one) for one in history.columns if one.name not in kept))
     parts.append(
-        "A version ends where the next one of its row begins. In DuckDB and Postgres a sync creates the view "
-        "`<table>_versions`, which adds that time as `valid_to`; it is null in the latest version. Elsewhere: "
-        "`LEAD(valid_from) OVER (PARTITION BY <key> ORDER BY valid_from)`. A `valid_to` in the table itself is of an "
-        "earlier version of the connector, and is not written any more."
+        "In DuckDB and Postgres the view `<table>_versions` adds `valid_to`, where the next version of the row begins; "
+        "it is null in the latest one. Elsewhere: `LEAD(valid_from) OVER (PARTITION BY <key> ORDER BY valid_from)`."
     )
     return "\n\n".join(parts)
+
+
+def _alike():
+    """Columns with one type and one description in several tables."""
+    found = [replace(one, origin="") for table, endpoint in SHOWN for one in _plain(table, endpoint)]
+    return [one for one, tables in Counter(found).items() if tables > 1]
+
+
+def _plain(table, endpoint):
+    return [one for one in table.columns if not endpoint or one not in of_connector(table)]
+
+
+def _is_own(one, alike):
+    return replace(one, origin="") not in alike
 
 
 def of_connector(table):
@@ -84,30 +99,13 @@ def of_connector(table):
     return [one for one in table.columns if one.origin == "connector" and one.reference is None]
 
 
-def plain(columns_):
-    """Rows for columns that are all the connector's."""
-    return [(f"`{one.name}`", _type(one), _null(one), said(one)) for one in columns_]
+def line(column, where=""):
+    """A column: its type if it is not text, the tables that have it, and what it says of itself."""
+    kinds = ", ".join(filter(None, ("" if column.type == "text" else column.type, where)))
+    return f"- `{column.name}`{f' ({kinds})' if kinds else ''}: {said(column)}"
 
 
 def said(column):
     """What a column says, and what it refers to."""
     to = column.reference
     return column.description + (f" Refers to `{to.table}.{to.column}`." if to else "")
-
-
-def grid(head, rows):
-    """A table in Markdown."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(_bars(cell) for cell in line) + " |" for line in lines)
-
-
-def _bars(cell):
-    return re.sub(r"(?<!\\)\|", r"\\|", cell)
-
-
-def _type(column):
-    return f"decimal(38, {column.scale})" if column.type == "decimal" else column.type
-
-
-def _null(column):
-    return "yes" if column.nullable else "no"

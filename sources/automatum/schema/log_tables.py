@@ -16,9 +16,8 @@ _SHARED = {
     "status 0.",
     "started_at": "When the sweep began, by the clock of the connector. A resumed sweep keeps its start.",
     "table_name": "Name of the table that is filled.",
-    "number": "in the last run of the sweep. Null in rows of earlier versions.",
-    "time": "Milliseconds from request to response in the last run of the sweep:",
-    "unsent": "Null if nothing was sent, and in rows of earlier versions.",
+    "number": "in the last run of the sweep.",
+    "time": "Milliseconds from request to response in the last run:",
 }
 
 
@@ -54,12 +53,12 @@ http_401 bigint Number of responses with status 401 {number}
 http_403 bigint Number of responses with status 403 {number}
 http_404 bigint Number of responses with status 404 {number}
 http_429 bigint Number of responses with status 429 {number}
-http_5xx bigint Number of responses with a status from 500 to 599 {number}
+http_5xx bigint Number of responses with status 5xx {number}
 network_errors bigint Number of requests without a usable response {number}
 retries bigint Number of requests that repeat an earlier one {number}
-latency_p50_ms bigint {time} half of the requests took no longer. {unsent}
-latency_p95_ms bigint {time} 95 % of the requests took no longer. {unsent}
-latency_max_ms bigint {time} the longest. {unsent}
+latency_p50_ms bigint {time} half of the requests took no longer.
+latency_p95_ms bigint {time} 95 % of the requests took no longer.
+latency_max_ms bigint {time} the longest.
 extra json JSON object of what the next sweep needs to know of this one. Null if there is nothing.
 """,
     "When the row was made: the same as `finished_at`.",

@@ -7,6 +7,7 @@ import os
 
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.discover import stored_tables
+from automatum.schema.log_tables import PAGES_TABLE
 from tests.support.tables_page import PAGE, filled
 
 
@@ -21,8 +22,10 @@ def test_the_page_is_current():
 def test_every_column_and_description_is_in_it():
     text = PAGE.read_text(encoding="utf-8")
     for table, _ in stored_tables(ENDPOINTS, history=True):
+        if table.name == PAGES_TABLE:
+            continue
         assert table.kind == "history" or f"\n### {table.name}\n" in text
         for column in table.columns:
-            assert f"| `{column.name}` |" in text
+            assert f"- `{column.name}`" in text
             # That of `_row_key` names the key of its table, that of a child table's parent key its parent.
             assert column.description in text, (table.name, column.name)
