@@ -1,13 +1,19 @@
-"""The table of `docs/internals/fidelity.md`: what each shape comes to without and with settings, by `make fidelity`."""
+"""What each shape comes to without and with settings, and the lists of it in `docs/internals/fidelity.md`.
+
+`make fidelity` writes both.
+"""
 
 import json
 import os
+from pathlib import Path
 
 from tests.support import ROOT
 from tests.support.shapes import metering
 from tests.support.shapes.battery import SHAPES
 
 PAGE = ROOT / "docs" / "internals" / "fidelity.md"
+RESULTS = Path(__file__).with_name("results.json")
+"""Name of a shape to what it comes to without and with its settings."""
 TITLES = {
     "lists": "Pages and numbers",
     "records": "Records, keys, names and formats",
@@ -15,11 +21,12 @@ TITLES = {
     "tokens": "Tokens",
     "metering": "Usage",
 }
+_GOOD = ("complete", "accepted")
 _BEGIN, _END = "<!-- battery: filled by make fidelity -->", "<!-- battery: end -->"
 
 
 def check(shape, text, configured):
-    """Assert that the page says this of a shape; with `FIDELITY=write`, write it.
+    """Assert that this is known of a shape; with `FIDELITY=write`, write it down.
 
     Args:
         shape: The shape.
@@ -48,7 +55,7 @@ def of_push(shape, push):
 
 
 def table():
-    """The page's table as it should be, for what its lines say."""
+    """The page's lists as they should be."""
     return _table(_rows())
 
 
@@ -62,27 +69,35 @@ def _with_name(shape, found):
 
 
 def _rows():
-    """Name of a shape to the second and the last cell of its line."""
-    lines = text().partition(_BEGIN)[2].partition(_END)[0].splitlines()
-    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.startswith("| ")]
-    return {line[0]: [line[1], line[3]] for line in cells}
+    """Name of a shape to what it comes to without and with settings."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
 def _write(rows):
+    known = {shape.name: rows[shape.name] for shape in [*SHAPES, *metering.SHAPES] if shape.name in rows}
+    RESULTS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     before, _, rest = text().partition(_BEGIN)
-    PAGE.write_text(f"{before}{_table(rows)}{rest.partition(_END)[2]}", encoding="utf-8")
+    PAGE.write_text(f"{before}{_table(known)}{rest.partition(_END)[2]}", encoding="utf-8")
 
 
 def _table(rows):
     lines = [_BEGIN]
     for group, title in TITLES.items():
-        lines += ["", f"### {title}", "", "| Server | Without settings | Settings | With them |", "|---|---|---|---|"]
-        for shape in [*SHAPES, *metering.SHAPES]:
-            if shape.group == group:
-                plain, configured = rows.get(shape.name, ["", ""])
-                configured = configured if shape.settings else ""
-                lines.append(f"| {shape.name} | {plain} | {_settings_of(shape)} | {configured} |")
+        shapes = [shape for shape in [*SHAPES, *metering.SHAPES] if shape.group == group]
+        alike: dict[str, list[str]] = {}
+        for shape in shapes:
+            alike.setdefault(_outcome(shape, *rows.get(shape.name, ["", ""])), []).append(shape.name)
+        lines += ["", f"### {title}", ""]
+        lines += [f"- {outcome}: {'; '.join(names)}" for outcome, names in alike.items()]
     return "\n".join([*lines, "", _END])
+
+
+def _outcome(shape, plain, configured):
+    """What a shape comes to, and its settings. The message names these."""
+    if not shape.settings:
+        return f"**{plain}**"
+    with_them = "" if configured in _GOOD else f" (**{configured}**)"
+    return f"**{plain.partition('; names')[0]}**, {_settings_of(shape)}{with_them}"
 
 
 def _settings_of(shape):
