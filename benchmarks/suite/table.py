@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite.plan import CONNECTOR
-
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 
@@ -25,13 +23,8 @@ def ratio(rounds: Sequence[Mapping[str, Mapping[str, float]]], task: str, other:
 
 def table(group: Mapping[str, Any]) -> str:
     """The table of a group."""
-    rounds, rows, base = group["rounds"], group["rows"], group["tasks"][0]["name"]
-    heads = ["", "seconds", "CPU seconds", "peak MB"]
-    if rows:
-        heads.append("µs a row (CPU)")
-    compared = [base, *(task["name"] for task in group["tasks"] if task["name"] == CONNECTOR)]
-    if group["compared"]:
-        heads += [f"× {name.partition(',')[0]}: {figure}" for name in compared for figure in ("seconds", "CPU")]
+    rounds, base = group["rounds"], group["tasks"][0]["name"]
+    heads = ["", "seconds", "CPU", "MB", *([f"× {base.partition(',')[0]}"] if group["compared"] else [])]
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)]]
     for task in group["tasks"]:
         name = task["name"]
@@ -39,41 +32,27 @@ def table(group: Mapping[str, Any]) -> str:
         cells = [name + (f" (rows lost: {lost:,.0f})" if lost > 0 else "")]
         cells += [f"{middle(rounds, name, figure):.2f}" for figure in ("seconds", "cpu")]
         cells.append(f"{middle(rounds, name, 'megabytes'):.0f}")
-        if rows:
-            cells.append(f"{1e6 * middle(rounds, name, 'cpu') / rows:.1f}")
         if group["compared"]:
-            others = [task["against"] or base, *compared[1:]]
-            cells += [f"{ratio(rounds, name, other, figure):.2f}" for other in others for figure in ("seconds", "cpu")]
+            cells.append(f"{ratio(rounds, name, task['against'] or base, 'cpu'):.2f}")
         lines.append(cells)
     return as_markdown(lines)
 
 
 def growth_table(groups: Sequence[Mapping[str, Any]]) -> str:
     """The table of lists of several sizes, with what a further row costs: the fixed cost of a start is not in it."""
-    heads = [
-        "",
-        "rows",
-        "seconds",
-        "CPU seconds",
-        "µs a further row (CPU)",
-        "peak MB",
-        "× floor: seconds",
-        "× floor: CPU",
-    ]
+    heads = ["", "rows", "CPU", "µs a further row", "MB", "× floor"]
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)]]
     for what in dict.fromkeys(group["title"].partition(" ")[2] for group in groups):
         sizes = [group for group in groups if group["title"].partition(" ")[2] == what]
         base = sizes[0]["tasks"][0]["name"]
         for task in sizes[0]["tasks"]:
             name, rows, cpu = task["name"], 0, 0.0
-            for group in sizes:
+            for group in sizes if name != base else ():
                 rounds, taken = group["rounds"], middle(group["rounds"], name, "cpu")
                 further = f"{1e6 * (taken - cpu) / (group['rows'] - rows):.1f}" if rows else ""
                 rows, cpu = group["rows"], taken
-                figures = [f"{middle(rounds, name, 'seconds'):.2f}", f"{cpu:.2f}", further]
-                figures.append(f"{middle(rounds, name, 'megabytes'):.0f}")
-                ratios = [f"{ratio(rounds, name, base, figure):.2f}" for figure in ("seconds", "cpu")]
-                lines.append([f"{name}: {what}", f"{rows:,}", *figures, *ratios])
+                figures = [f"{cpu:.2f}", further, f"{middle(rounds, name, 'megabytes'):.0f}"]
+                lines.append([f"{name}: {what}", f"{rows:,}", *figures, f"{ratio(rounds, name, base, 'cpu'):.2f}"])
     return as_markdown(lines)
 
 
@@ -97,7 +76,7 @@ def document(measured: Mapping[str, Any]) -> str:
 
 
 def _note(group: Mapping[str, Any]) -> str:
-    return f"Rounds: {len(group['rounds'])}. Measured on {group['date']}, commit {group['commit']}."
+    return f"Rounds: {len(group['rounds'])}; {group['date']}, {group['commit']}."
 
 
 def write_into(page: Path, measured: Mapping[str, Any]) -> None:
