@@ -122,13 +122,14 @@ class Machine:
         self.rng, self.folder = rng, Path(folder)
         self.mortality = Mortality()
         self.clock = MortalWorld(rng.choice(MOMENTS).timestamp(), self.mortality)
-        self.server = Marketplace(self.mortality, lambda: self.books.file)
+        self.server = Marketplace(self.mortality, lambda: self.books.file, lambda: self.now)
         self.books = Ours(self.server.url, folder, self.clock)
         self.rows = {source: [] for source in SOURCES}
         self.most = defaultdict(Decimal)
         self.lied, self.forgiven, self.closed = set(), set(), set()
         self.corrections = defaultdict(Decimal)
         self.used_events = False
+        self._seen, self._options = 0, {}
         self.trace, self.figures, self._number = [], Counter(), 0
 
     def __enter__(self):
@@ -172,6 +173,7 @@ class Machine:
         name = self.rng.choices(list(self.STEPS), list(self.STEPS.values()))[0]
         self.trace.append(f"{self.now:%m-%dT%H:%M} {name}")
         self.figures[name] += 1
+        self._options = {}
         getattr(self, name)()
         self.server.answers.clear()
         self.check()
@@ -345,6 +347,7 @@ class Machine:
             options["late_ok"] = True
         if self.rng.random() < 0.07:
             options["max_amount"] = Decimal("0.5")
+        self._options = options
         return source, grain, options
 
     def _script(self):
@@ -483,11 +486,15 @@ class Machine:
         """Whether the decision was taken."""
         self.server.given.clear()
         reason = options.pop("reason", "looked it up")
+        self._check_calls()
+        self._options = options
         try:
             result = self.books.settle([row["line_id"]], decision, reason=reason, **options)
         except AutomatumError as problem:
             self.note(f"settle {decision} {row['line_id'][:8]} raised {problem}")
             return False
+        finally:
+            self._check_calls()
         what = f"{row['state']} {row['why']} {key_of(row)} asked {row['asked_units']}"
         self.note(f"settle {decision} {row['line_id'][:8]} {what}: {result.refused} {self.server.given}")
         self.figures[f"settle {decision}{' refused' if result.refused else ''}"] += 1
@@ -605,6 +612,7 @@ class Machine:
     def check(self):
         lines, attempts, journal = self.read()
         self._check_server()
+        self._check_calls()
         by_id = {row["line_id"]: row for row in lines}
         called = defaultdict(list)
         for row in attempts:
@@ -637,6 +645,21 @@ class Machine:
                     if overlap(one, other):
                         raise Violation(f"{one} and {other} are billed for the same time")
 
+    def _check_calls(self):
+        """The calls of a push, or of a decision, came in time, and cost no more than its limit."""
+        new, self._seen = self.server.calls[self._seen :], len(self.server.calls)
+        cost = sum(call.charged for call in new)
+        if cost > self._options.get("max_amount", cost):
+            raise Violation(f"calls of {cost} were sent with the options {self._options}")
+        lines, attempts, _ = self.read() if new else ((), (), ())
+        own = {row["line_id"] for row in lines if not row["carried_from"]}
+        of_own_time = {row["attempt_id"] for row in attempts if row["line_id"] in own}
+        for call in new:
+            vendor = call.body["vendor"]
+            for key, _ in call.usages if call.attempt in of_own_time else ():
+                if call.at >= deadline(vendor, key[2], self._options.get("late_ok", False)):
+                    raise Violation(f"{key} was sent at {call.at}, too late, with the options {self._options}")
+
     def _check_line(self, row, lines, attempts):
         """A line says what the marketplace knows, or waits for someone."""
         asked, own, carried = Decimal(row["asked_units"]), self._own(row, attempts), self._carried(row, lines)
@@ -661,6 +684,8 @@ class Machine:
 
     def _check_push(self, source, grain, wanted, result, before, options):
         lines, _, journal = self.read()
+        if sending := [row for row in lines if row["state"] == "sending"]:
+            raise Violation(f"a push did not find that {sending} were left by one that has died")
         own = {key_of(row): row for row in lines if not row["carried_from"]}
         open_items = [row for row in journal if not row["closed_at"]]
         subjects = {row["subject"] for row in open_items}

@@ -142,12 +142,13 @@ class Call:
         id: Its id at the marketplace.
         body: The body.
         attempt: The attempt of the ledger that was under way; only those who look for the truth of a line use it.
+        at: Moment at which it was taken.
         verdict: None as long as it is queued; then `confirmed` or `failed`.
         told: Whether the event of the verdict was delivered.
     """
 
-    def __init__(self, number, body, attempt):
-        self.id, self.body, self.attempt = f"m{number}", body, attempt
+    def __init__(self, number, body, attempt, at):
+        self.id, self.body, self.attempt, self.at = f"m{number}", body, attempt, at
         self.verdict, self.told = None, False
 
     @property
@@ -159,6 +160,11 @@ class Call:
             for one in self.body["details"]["usages"]
         ]
 
+    @property
+    def charged(self):
+        """Its money."""
+        return sum(Decimal(str(one["units"])) * Decimal(one["price"]) for one in self.body["details"]["usages"])
+
 
 class Marketplace(Api):
     """Takes bodies and bills them, and answers as it was told to.
@@ -166,6 +172,7 @@ class Marketplace(Api):
     Args:
         mortality: Of the process that calls.
         ledger: A function that returns the file of its ledger.
+        now: A function that returns the time.
 
     Attributes:
         answers: Names of the next answers; `yes` after them.
@@ -173,10 +180,10 @@ class Marketplace(Api):
         calls: The calls that it took.
     """
 
-    def __init__(self, mortality, ledger):
+    def __init__(self, mortality, ledger, now):
         super().__init__(self._answer)
         self.answers, self.given, self.calls = deque(), [], []
-        self._mortality, self._file = mortality, ledger
+        self._mortality, self._file, self._now = mortality, ledger, now
 
     def _answer(self, number, body):
         if self._mortality.dead:
@@ -185,7 +192,7 @@ class Marketplace(Api):
         self.given.append(name)
         taken, say = {**ANSWERS, **DEATHS}[name](number, body, self._die)
         if taken:
-            self.calls.append(Call(number, body, sending(self._file())))
+            self.calls.append(Call(number, body, sending(self._file()), self._now()))
         return taken, say
 
     def _die(self):
