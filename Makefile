@@ -125,9 +125,9 @@ destinations: setup .venv-lake/.ready
 openapi: setup
 	OPENAPI=write $(BIN)/python -m pytest -q tests/unit/operations/test_openapi.py
 
-# docs/tables.md: every table and every column, as `automatum discover` describes them.
+# What docs/tables.md and docs/configuration.md list: tables, columns and settings, as the code describes them.
 tables: setup
-	TABLES=write $(BIN)/python -m pytest -q tests/unit/operations/test_tables_page.py
+	TABLES=write $(BIN)/python -m pytest -q tests/unit/operations/test_tables_page.py tests/unit/config/test_settings_page.py
 
 # The connector against a floor: ratios, docs/internals/performance.md and benchmarks/results.json. The suite has an environment
 # of its own: the connector with what it needs and no more; so has each peer. Asks the package index. About half an hour

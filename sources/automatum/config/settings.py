@@ -78,42 +78,41 @@ class _Origin:
 
 @dataclass
 class AutomatumSettings(_Origin):
-    """Settings for the connection to one organization. None means the default that is named here.
+    """Settings for the connection to one organization. `docs/configuration.md` lists them with these words.
 
     Attributes:
-        client_id: OAuth client id (`app_...`).
-        client_secret: OAuth client secret (`secret_...`).
-        secrets_from: Vault that holds the credentials, such as `vault://vault.example.com/secret/automatum`. It is read
-            if neither the environment nor `secrets.toml` has them (see `config.vaults`).
-        base_url: Root of the API: a host, or the path of a gateway below which the API is. https, except on loopback.
-        application_limits: Rate limits of the OAuth application: a list of [requests, seconds].
-        organizations: List of organizations (see `config.organizations`). None: the one organization of `client_id`.
-        quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0` or `memory://`. None: a file in
-            the user's state folder, which all processes of the machine share.
-        plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS.
-        ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
-            data folder, one for each API host.
-        metering: Overrides of the metering body: `path`, `fields`.
+        client_id: OAuth client id (`app_...`); else `AUTOMATUM_CLIENT_ID`.
+        client_secret: OAuth client secret (`secret_...`); else `AUTOMATUM_CLIENT_SECRET`.
+        secrets_from: Vault with the credentials, if neither the environment nor `secrets.toml` has them:
+            `aws-secretsmanager://REGION/NAME` or `vault://HOST/MOUNT/PATH`.
+        base_url: Root of the API, without `/api/v1`; behind a gateway with its path. https, except on loopback.
+        application_limits: Rate limits of the OAuth application, as [requests, seconds]; by default
+            `[[50, 60], [1000, 3600]]`. The organization has ten times as many, and never less than documented.
+        organizations: List of organizations: `name`, and `organization_id` where needed.
+        quota_url: Where requests are counted: `sqlite:////path`, `rediss://host:6379/0` or `memory://`; by default a
+            file in your state folder.
+        plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS, such as `["redis"]`.
+        ledger_url: Ledger of the push: `sqlite:////path` or `postgresql://user:password@host/database`; by default a
+            file in your data folder, for each API host and organization.
+        metering: Path and names of another form of the metering body: `path`, `fields`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         metering_max_amount: Money, in each currency, above which a push sends nothing.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
-        tables: Tables to sync; the token must grant each. None: all tables that the token grants.
-        since: First day of the reports, as an ISO date. None: 365 days ago.
-        endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
-            `api.overrides`).
-        reports: Additional analytics reports: `name`, and `path`, `parameters`, `records`, `key`, `columns` where they
-            differ from the default.
-        deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
-        accept_organization: Id to which the vendor has changed that of the organization whose rows a dataset has.
-        accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
-        max_age: Age of a table's last complete sync above which it counts as stale, such as `26h`. None: no limit.
-        history: Keep every version of every row in `<table>_history`.
-        table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
+        tables: Tables to sync; each needs its scope. By default all that the scopes allow.
+        since: First day of the reports, such as `2024-12-01`; by default 365 days ago.
+        endpoints: Corrections of the assumed API, by table.
+        reports: Further reports.
+        deletes: Rows that are gone: `soft` sets `_deleted_at`, `hard` removes them, `ignore` leaves them.
+        accept_organization: Id to which Automatum has changed that of the organization whose rows the dataset has.
+        accept_rejected: A sync is complete although records could not be loaded.
+        max_age: Age of a table's last complete sync above which it is too old, such as `26h` (`min`, `h`, `d`).
+        history: Keep each version of each row in `<table>_history`.
+        table_format: `delta` or `iceberg`, for the destination `filesystem`.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
-        report_window_days: Days of the longest range that a report is asked for. None: 90.
+        report_window_days: Days of the longest range that a report is asked for; by default 90.
         max_delete_checks: Requests for single rows that a run may send, to find out whether they are deleted.
-        request_timeout: Seconds to wait for a connection, and for each part of a response. A failing request is given
-            up after four times as long (see `api.retry`).
+        request_timeout: Seconds to wait for a connection, and for each part of an answer. A failing request is given up
+            after six attempts, or after four times as long.
     """
 
     client_id: str = ""
