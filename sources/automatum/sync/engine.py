@@ -79,7 +79,7 @@ def sync(
         check_keys(pipeline, endpoints)
         loader.start([table for endpoint in granted for table in tables_to_fill(endpoint, settings)])
         loaded = read_complete_loads(pipeline)
-        organization = OrganizationCheck(session)
+        organization = OrganizationCheck(session, [one.table for one in granted])
         organization.start(pipeline)
         resumable = _resumable(session, pipeline, [one.table for one in granted], options.days, loaded)
 

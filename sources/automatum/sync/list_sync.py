@@ -29,13 +29,14 @@ class ListPages:
     Args:
         client: Sends the requests.
         endpoint: Endpoint of a list.
+        read: The first page, if it was read already.
 
     Attributes:
         cursors: Number of a page to the cursor that leads to it, where the list is paged by cursor.
     """
 
-    def __init__(self, client: ApiClient, endpoint: Endpoint) -> None:
-        self._client, self._endpoint = client, endpoint
+    def __init__(self, client: ApiClient, endpoint: Endpoint, read: Page | None = None) -> None:
+        self._client, self._endpoint, self._read = client, endpoint, read
         self.cursors: dict[int, str] = {}
 
     def fetch(self, number: int) -> Page:
@@ -45,7 +46,8 @@ class ListPages:
             number: Number of the page, from 1. Where a cursor leads on, the first page, or one that was led to.
         """
         after = self.cursors.get(number, "")
-        page = read_page(self._client, self._endpoint, number, after)
+        page, self._read = (self._read if number == 1 else None), None
+        page = page or read_page(self._client, self._endpoint, number, after)
         if after and page.next_at == after:
             page = replace(page, next_at=None)  # A cursor that leads to its own page leads nowhere.
         self.cursors = {number: after, number + 1: page.next_at or ""}
@@ -57,7 +59,7 @@ class ListSync(TableSync):
 
     def _begin(self) -> None:
         session, endpoint = self.session, self.endpoint
-        self._pages = ListPages(session.client, endpoint)
+        self._pages = ListPages(session.client, endpoint, self._organization.pages.pop(endpoint.table, None))
         self._sweep = Sweep(
             self._table,
             self._page,

@@ -8,12 +8,12 @@ application of the same organization, changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import dlt
 
-from ..api.pages import read_page
+from ..api.pages import Page, read_page
 from ..api.session import ApiSession
 from ..config.organizations import organization_names
 from ..core.errors import AutomatumError, ConfigurationError, MoreToDo
@@ -39,13 +39,17 @@ class OrganizationCheck:
 
     Args:
         session: The API session. `settings.owner` is what the dataset has for its organization, after `start`.
+        tables: The tables that are read. Their first pages are asked before others.
 
     Attributes:
+        pages: Table to the first page that was read to ask whose credentials these are. A sweep begins with it.
         refusal: The error of a run whose credentials belong to another organization. No table of the run is read on.
     """
 
-    def __init__(self, session: ApiSession) -> None:
+    def __init__(self, session: ApiSession, tables: Collection[str]) -> None:
         self.refusal: ConfigurationError | None = None
+        self.pages: dict[str, Page] = {}
+        self._tables = tables
         self._session, self._settings = session, session.settings
         self._id = self._settings.organization_id or ""
         self._started = self._named = self._other_application = False
@@ -58,7 +62,7 @@ class OrganizationCheck:
         return {"id": self._id, "application": self._settings.client_id, "name": self._settings.organization or ""}
 
     def start(self, pipeline: SupportsPipeline) -> None:
-        """Find out from the destination whose rows it has; once. The first sweep of one of several costs a request.
+        """Find out from the destination whose rows it has; once. The first sweep of one of several begins with it.
 
         Args:
             pipeline: The pipeline that loads.
@@ -148,11 +152,12 @@ class OrganizationCheck:
         """What the first pages of the lists name; asked once, of a new application alone."""
         if self._asked is None:
             self._asked = set()
-            for endpoint in self._session.endpoints:
+            for endpoint in sorted(self._session.endpoints, key=lambda one: one.table not in self._tables):
                 try:
                     if endpoint.kind == "list" and not self._asked and not self._session.missing_scopes((endpoint,)):
-                        records = read_page(self._session.client, endpoint, 1).records
-                        self._asked = _usable(Table(endpoint).organizations(records))
+                        page = read_page(self._session.client, endpoint, 1)
+                        self.pages[endpoint.table] = page
+                        self._asked = _usable(Table(endpoint).organizations(page.records))
                 except MoreToDo:
                     self._asked = None
                     raise

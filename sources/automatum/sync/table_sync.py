@@ -96,7 +96,7 @@ class TableSync(ABC):
         self._options = options
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
-        self._organization = organization or OrganizationCheck(session)
+        self._organization = organization or OrganizationCheck(session, (endpoint.table,))
         self._rejections = Rejections(self._table)
         self._batcher = Batcher(self._table, self._rejections)
         facts = sync_session.facts if sync_session else SweepFacts()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..config.settings import AutomatumSettings
+from ..core.clock import utc
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
@@ -21,7 +22,7 @@ from .sql import (
     complete_load_ids,
     json_object,
     organization_filter,
-    read_latest,
+    select_latest,
     where_clause,
 )
 from .sql_client import TABLE_MISSING, reading_sql_client, unreachable_error
@@ -113,7 +114,7 @@ class Owner:
         id: The vendor's id; empty if no record has named it.
         application: The OAuth application that read it last.
         name: Its name in the settings then; empty with a single organization.
-        at: When its last sweep got a verdict.
+        at: When its last sweep got a verdict; the epoch before the first.
     """
 
     owner: str | None
@@ -124,7 +125,7 @@ class Owner:
 
 
 def read_owners(pipeline: SupportsPipeline, by_organization: bool) -> list[Owner]:
-    """The organizations whose rows a dataset has, those of the latest sweeps first.
+    """The organizations whose rows a dataset has, those of the latest sweeps first, and then those of page records.
 
     Args:
         pipeline: The pipeline whose destination is queried.
@@ -135,13 +136,18 @@ def read_owners(pipeline: SupportsPipeline, by_organization: bool) -> list[Owner
     """
     if by_organization and not has_organizations(pipeline):
         return []  # `check_organization_kind` says why they cannot be synced to it.
-    columns = ("finished_at", "verdict", "extra", *((ORGANIZATION,) if by_organization else ()))
+    own = (ORGANIZATION,) if by_organization else ()
+    columns, of_page = ("finished_at", "extra", "verdict", *own), ("read_at", "extra", "page", *own)
     found: dict[str | None, Owner] = {}
-    for at, verdict, extra, *owners in read_latest(pipeline, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_SWEEPS):
+    with reading_sql_client(pipeline) as client:
+        sweeps = select_latest(client, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_SWEEPS)
+        pages = select_latest(client, PAGES_TABLE, of_page, {}, "read_at", _MOST_SWEEPS)
+    # A failed sweep may have loaded no row. Pages are recorded with their rows, before the sweep has its verdict.
+    records = [row for row in sweeps if row[2] != "failed"] + [(utc(0), *row[1:]) for row in pages]
+    for at, extra, _, *owners in records:
         owner = owners[0] if owners else None
         fact = json_object(extra).get("organization")
-        # A failed sweep may have loaded no row.
-        if verdict != "failed" and owner not in found and isinstance(fact, dict):
+        if owner not in found and isinstance(fact, dict):
             id_, application, name = (str(fact.get(key) or "") for key in ("id", "application", "name"))
             found[owner] = Owner(owner, id_, application, name or owner or "", as_utc(at))
     return list(found.values())

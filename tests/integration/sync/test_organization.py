@@ -151,6 +151,36 @@ def test_two_entries_of_one_organization_are_refused_i1(two, desk):
     assert desk.dump() == before
 
 
+def test_an_interrupted_first_sync_does_not_ask_again_whose_credentials_these_are_i3(start, desk):
+    """The page that names the organization is the first one of the sweep, and its record names it in the next run."""
+    apps = (AppConfig(organization=0), AppConfig(organization=1))
+    organizations = (OrganizationConfig(seed=100), OrganizationConfig(seed=101))
+    two = start(**SMALL | {"customers": 950}, organizations=organizations, apps=apps)
+    desk.use(two)
+    list_names(two, desk, acme=0)
+    codes = [75]
+    while codes[-1] == 75 and len(codes) < 9:
+        codes.append(desk.sync("customers", "--max-requests", "3").code)
+    pages = [one.page for one in two.sandbox.requests.to("/api/v1/customers")]
+    assert codes[-1] == 0 and pages == [1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9, 10], (codes, pages)
+    assert owners(desk) == {ids(two)[0]: 950}
+
+
+def test_other_credentials_are_refused_before_the_first_verdict_i1(start, desk):
+    """A bounded run has loaded a page, and no sweep has its verdict."""
+    apps = (AppConfig(organization=0), AppConfig(organization=1))
+    organizations = (OrganizationConfig(seed=100), OrganizationConfig(seed=101))
+    two = start(**SMALL | {"customers": 250}, organizations=organizations, apps=apps)
+    own, other = ids(two)
+    desk.use(two)
+    assert desk.sync("customers", "--max-requests", "2").code == 75
+    before = desk.dump()
+    desk.use(two, app=1)
+    ran = desk.sync("customers")
+    assert ran.code == 78 and own in ran.says and other in ran.says, ran
+    assert desk.dump() == before
+
+
 @pytest.mark.parametrize("table", ["entitlements", "analytics", "customers"])
 def test_credentials_without_customers_are_refused_from_any_table_i1_i2(start, desk, table):
     """S12: no record names the organization. Another application is a question for the user."""
