@@ -1,35 +1,32 @@
-"""The TOML files that dlt reads: what is wrong with a file, the line of a key, and a section that can be written."""
+"""The TOML files that dlt reads: what is wrong with a file, which file has a key, and a section that can be written."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import KeyAlreadyPresent, ParseError, TOMLKitError, UnexpectedEofError
+from tomlkit.exceptions import KeyAlreadyPresent, ParseError, TOMLKitError
 
 from ..core.errors import ConfigurationError
 from ..core.private_files import check_own, replace_own
 from ..core.redaction import Secret, sealed
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, TomlProviderReadException, registered_providers
 
-_NEXT_STEP = "Correct the file. Write text in quotes, and true and false in lower case."
-_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
-_KEY = re.compile(r"\s*([^=#\s][^=]*?)\s*=")
+_NEXT_STEP = "Correct the file, or remove it."
 
 
 def settings_providers() -> list[ConfigProvider]:
     """The providers of dlt's configuration, in order of precedence.
 
     Raises:
-        ConfigurationError: A TOML file cannot be read. The message names the file and, for an error of syntax, the line
-            and the column. It does not show the content of the file.
+        ConfigurationError: A TOML file cannot be read. The message names the file, the line and the kind of error. It
+            does not show the content of the file.
     """
     try:
         return list(registered_providers())
@@ -60,58 +57,30 @@ def check_files() -> None:
 
 
 def _check_file(path: Path) -> None:
-    name = str(path.absolute())
+    if problem := _problem(path):
+        raise ConfigurationError(str(path.absolute()), f"{problem}.", _NEXT_STEP)
+
+
+def _problem(path: Path) -> str:
+    """What is wrong with a file, and where; empty if nothing is. Messages of tomlkit may quote a secret."""
     try:
-        problem = _problem(path.read_bytes())
+        text = path.read_bytes().decode("utf-8")
+        tomlkit.parse(text)
     except (FileNotFoundError, NotADirectoryError):
-        if path.is_symlink():
-            raise ConfigurationError(
-                name, f"is a link to {path.readlink()}, which does not exist.", "Correct or remove the link."
-            ) from None
-        return
-    except IsADirectoryError:
-        raise ConfigurationError(name, "is a folder and not a file.", "Put a TOML file there, or remove it.") from None
+        return f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else ""
     except OSError as error:
-        raise ConfigurationError(
-            name, f"cannot be read: {error.strerror or type(error).__name__}.", "Let this user read it, or remove it."
-        ) from None
-    if problem:
-        raise ConfigurationError(name, f"{problem}.", _NEXT_STEP)
-
-
-def _problem(content: bytes) -> str:
-    """What is wrong with a TOML file, and where; empty if nothing is. Messages of tomlkit may quote a secret."""
-    if content.startswith(b"\xef\xbb\xbf"):
-        return "begins with a byte order mark (BOM). Save it as UTF-8 without BOM"
-    try:
-        tomlkit.parse(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return f"line {line} is not UTF-8"
+        return f"cannot be read: {error.strerror or type(error).__name__}"
+    except UnicodeDecodeError:
+        return "is not UTF-8"
     except TOMLKitError as error:
-        line = error.line if isinstance(error, ParseError) else 0
-        if isinstance(error, UnexpectedEofError) or "\\x00" in str(error):
-            end = content.count(b"\n") + (not content.endswith(b"\n"))
-            return f"line {end}: the file ends before a value, a quote or a bracket is complete"
-        if isinstance(error, KeyAlreadyPresent) or "already exists" in str(error):
-            return f"line {line or _line_of_duplicate(content)} repeats a key or a table that the file has already"
+        if text.startswith("\ufeff"):
+            return "begins with a byte order mark (BOM). Save it as UTF-8 without BOM"
+        if isinstance(error, KeyAlreadyPresent):  # It names the key and no value.
+            return f"is not valid TOML: {str(error).rstrip('.')}"
         # tomlkit counts columns from 0.
-        return (
-            f"line {line}, column {error.col + 1}: not valid TOML" if isinstance(error, ParseError) else "is not TOML"
-        )
+        where = f" in line {error.line}, column {error.col + 1}" if isinstance(error, ParseError) else ""
+        return f"is not valid TOML{where}. Write text in quotes, and true and false in lower case"
     return ""
-
-
-def _line_of_duplicate(content: bytes) -> int:
-    """The first line up to which the text has a duplicate; tomlkit does not always say where it is."""
-    lines = content.decode("utf-8").splitlines()
-    for number in range(1, len(lines)):
-        with suppress(ParseError, UnexpectedEofError):
-            try:
-                tomlkit.parse("\n".join(lines[:number]))
-            except KeyAlreadyPresent:
-                return number
-    return len(lines)
 
 
 def readable_secrets() -> list[Path]:
@@ -124,36 +93,17 @@ def readable_secrets() -> list[Path]:
 
 
 def locate(provider: SettingsTomlProvider, path: Sequence[str]) -> str:
-    """The file and the line of a key, for a message; the name of the provider if a program has set it.
+    """The file that has a key, for a message; the name of the provider if a program has set the key.
 
     Args:
         provider: The provider that has the key.
         path: Sections and key, such as `("sources", "automatum", "history")`.
     """
     for location in provider.present_locations:
-        with suppress(OSError, ValueError):
-            if line := _find_line(Path(location), path) or _find_line(Path(location), path[:-1]):
-                return f"{Path(location).absolute()} line {line}"
+        with suppress(OSError, KeyError, TypeError, ValueError):
+            reduce(lambda node, name: node[name], path, TomlSection(Path(location), ()).read() or {})
+            return str(Path(location).absolute())
     return f"a value that this program set in {provider.name}"
-
-
-def _find_line(file: Path, path: Sequence[str]) -> int:
-    """The line of a key or of a section; 0 if it is not found, such as within an inline table."""
-    wanted, section = ".".join(path), ""
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if header := _HEADER.match(line):
-            found = section = _without_quotes(header.group(1))
-        elif key := _KEY.match(line):
-            found = f"{section}.{_without_quotes(key.group(1))}".lstrip(".")
-        else:
-            continue
-        if found == wanted or found.startswith(f"{wanted}."):
-            return number
-    return 0
-
-
-def _without_quotes(name: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in name.split("."))
 
 
 class TomlSection:
@@ -189,19 +139,11 @@ class TomlSection:
         self._replace(partial(self._with_changes, changes))
 
     def _text(self) -> str:
-        try:
-            return self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(str(self.path), f"cannot be read: {type(error).__name__}.") from None
+        return self.path.read_text(encoding="utf-8") if self.path.exists() else ""
 
     def _document(self) -> tomlkit.TOMLDocument:
-        try:
-            return tomlkit.parse(self._text())
-        except TOMLKitError:
-            # The message of tomlkit may quote the line with the secret.
-            raise ConfigurationError(str(self.path), "is not TOML.") from None
+        _check_file(self.path)
+        return tomlkit.parse(self._text())
 
     def _with_changes(self, changes: Mapping[str, str | Secret]) -> str:
         document = self._document()

@@ -160,7 +160,7 @@ class TestSectionOfItsOwn:
         path = write({"sources.acme": {"client_id": "app_1", "client_secret": CANARY}}, "config.toml")
         error = refused(acme)
         assert error.key == "sources.acme.client_secret"
-        assert f"{path} line 3" in error.message
+        assert str(path) in error.message
 
 
 class TestMistakes:
@@ -180,7 +180,6 @@ class TestMistakes:
             ("organizations", "belongs in [sources.automatum]"),
             ("notify_url", "belongs in [sources.automatum]"),
             ("secrets_from", "belongs in [sources.automatum]"),
-            ("organization_id", "belongs in [[sources.automatum.organizations]]"),
             ("zzz", "docs/configuration.md"),
         ],
     )
@@ -189,7 +188,7 @@ class TestMistakes:
         error = refused(acme)
         assert error.key == f"sources.acme.{key}"
         assert words in error.next_step
-        assert f"{desk.folder / '.dlt/secrets.toml'} line 5" in error.message
+        assert str(desk.folder / ".dlt/secrets.toml") in error.message
 
     @pytest.mark.parametrize(
         ("variable", "words"),
@@ -256,7 +255,7 @@ class TestMistakes:
         monkeypatch.setenv("SOURCES__AUTOMATUM_EU__HISTROY", "true")
         assert "SOURCES__AUTOMATUM_EU__HISTORY" in str(refused(automatum_source.clone(section="automatum_eu")))
 
-    @pytest.mark.parametrize("section", ["automatum_pipeline", "automatum_history", "automatom"])
+    @pytest.mark.parametrize("section", ["automatum_pipeline", "automatom"])
     def test_a_mistaken_section_is_read_by_a_clone_that_names_it_alone(self, write, two, section):
         write({f"sources.{section}": {"base_url": two.base_url, **credentials(two, ACME)}})
         assert whose(two, automatum_source.clone(section=section)()) == ACME
