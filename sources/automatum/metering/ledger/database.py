@@ -22,7 +22,6 @@ from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, sqlite_pat
 from .identity import insert_meta
 from .location import KEY, Note, locks_folder
 from .tables import CONTENT, META, METADATA, VERSION
-from .upgrade import EARLIER, EARLIER_TABLES, upgrade
 
 _WRITE_LOCK = 0x6175746F6D
 """Advisory lock of Postgres that a write transaction holds."""
@@ -36,7 +35,7 @@ Fill = Callable[[Connection], None]
 
 
 class LedgerDatabase:
-    """An open ledger database. A ledger of an earlier version is upgraded.
+    """An open ledger database.
 
     Attributes:
         location: Its file, or host, port and database; never with a user or a password.
@@ -225,7 +224,7 @@ class LedgerDatabase:
 
     def _create_tables(self, connection: Connection, path: Path | None, fill: Fill | None) -> None:
         METADATA.create_all(connection)
-        insert_meta(connection, self.now(), path, {})
+        insert_meta(connection, self.now(), path)
         if fill:
             fill(connection)
 
@@ -236,20 +235,18 @@ class LedgerDatabase:
         with self._transaction(self.engine) as connection:
             if self.path and (result := connection.scalar(text("PRAGMA quick_check(1)"))) != "ok":
                 raise DBAPIError("", None, sqlite3.DatabaseError(str(result)))
-            found = set(inspect(connection).get_table_names()) & (set(METADATA.tables) | EARLIER_TABLES)
-            version = self._version(connection, found) if found else VERSION
+            found = set(inspect(connection).get_table_names()) & set(METADATA.tables)
+            if found:
+                self._check_tables(connection, found)
         if not found and self.path:
             raise ConfigurationError(
                 KEY,
                 f"{self.path} is empty, or the database of another program.",
                 "Restore its last copy, or name a separate file; or, if nothing was ever sent from here, remove it.",
             )
-        if version < VERSION:
-            with self._transaction(self.engine, writes=True) as connection:
-                upgrade(connection, self.path, self.now())
         self.exists = bool(found)
 
-    def _version(self, connection: Connection, found: set[str]) -> int:
+    def _check_tables(self, connection: Connection, found: set[str]) -> None:
         version = connection.scalar(select(META.c.version)) if META.name in found else None
         if version is not None and version > VERSION:
             raise ConfigurationError(
@@ -257,21 +254,19 @@ class LedgerDatabase:
                 f"{self.location} was written by a later version (its tables are version {version}, ours {VERSION}).",
                 "Install that version or a later one, as this one was installed.",
             )
-        if version is not None and version < EARLIER:
+        if version is not None and version < VERSION:
             raise ConfigurationError(
                 KEY,
                 f"{self.location} was written by an early checkout (its tables are version {version}).",
                 "Open it once with the checkout d04a5f9 (`automatum push ledger show`), which upgrades it.",
             )
-        needed = set(METADATA.tables) if version in (VERSION, None) else EARLIER_TABLES
-        if version is None or not needed <= found:
-            missing = ", ".join(sorted(needed - found)) or "none"
+        if version is None or len(found) < len(METADATA.tables):
+            missing = ", ".join(sorted(set(METADATA.tables) - found)) or "none"
             raise ConfigurationError(
                 KEY,
                 f"{self.location} is an incomplete ledger (version {version}, missing tables: {missing}).",
                 f"Restore its last copy. {KEEP}",
             )
-        return int(version)
 
     @staticmethod
     def _lock_file(path: Path, run_id: str) -> Path:

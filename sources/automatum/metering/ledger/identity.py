@@ -19,10 +19,6 @@ from .tables import META, VERSION
 
 _ADOPT = "`automatum push ledger adopt --confirm`"
 _BOTH = "Both would bill what the other one has billed."
-_IDENTITIES = (
-    "SELECT ledger_id, place FROM metering_schema",
-    "SELECT ledger_id, inode FROM metering_identity",  # of version 5
-)
 _IDS = text(
     "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS database, "
     "CAST(CAST(:name AS regclass) AS oid) AS relation"
@@ -30,10 +26,10 @@ _IDS = text(
 _NO_SERVER = "-"
 
 
-def insert_meta(connection: Connection, now: datetime, path: Path | None, values: Mapping[str, Any]) -> None:
-    """Write what a new ledger is, in the transaction that creates its tables; `values` are known otherwise."""
+def insert_meta(connection: Connection, now: datetime, path: Path | None) -> None:
+    """Write what a new ledger is, in the transaction that creates its tables."""
     own = {"version": VERSION, "created_at": now, "ledger_id": str(uuid.uuid4()), "machine": platform.node() or None}
-    connection.execute(insert(META).values({**own, **_where(connection, path), **values}))
+    connection.execute(insert(META).values({**own, **_where(connection, path)}))
 
 
 def read_meta(connection: Connection) -> dict[str, Any]:
@@ -105,14 +101,14 @@ def problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> Co
     return None
 
 
-def place_of(connection: Connection, path: Path | None, table: str = META.name) -> str | None:
+def place_of(connection: Connection, path: Path | None) -> str | None:
     """What changes when a ledger is copied: the inode of its file; in Postgres the ids of the table and the database.
 
     A replica, and a server with another name, keep these ids. A dump that is restored gets others.
     """
     if path or connection.dialect.name != "postgresql":
         return _inode(path)
-    ids = connection.execute(_IDS, {"name": table}).one()
+    ids = connection.execute(_IDS, {"name": META.name}).one()
     # Not every user may ask for the id of the server, and two new servers give the same ids to tables.
     allowed = connection.scalar(text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"))
     server = connection.scalar(text("SELECT system_identifier FROM pg_control_system()")) if allowed else _NO_SERVER
@@ -137,11 +133,12 @@ def _inode(path: Path | None) -> str | None:
 
 def _read_identity(path: Path) -> tuple[str, str | None] | None:
     """Id and place of the ledger in a file, without its journal; None if it cannot be read."""
-    for query in _IDENTITIES:
-        with (
-            contextlib.suppress(sqlite3.DatabaseError),
-            contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection,
-        ):
-            found: tuple[str, str | None] | None = connection.execute(query).fetchone()
+    address = f"{path.as_uri()}?mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            found: tuple[str, str | None] = connection.execute(
+                "SELECT ledger_id, place FROM metering_schema"
+            ).fetchone()
             return found
-    return None
+    except sqlite3.DatabaseError:
+        return None

@@ -47,7 +47,7 @@ class Ledger(LedgerDatabase):
     def open(
         cls, url: str, clock: Clock, owner: Owner | None = None, *, begin: bool = False, write: bool = False
     ) -> Ledger:
-        """Open a ledger. One of an earlier version is upgraded.
+        """Open a ledger.
 
         Args:
             url: `sqlite:////path/to/file` or `postgresql://user:password@host/database`.
@@ -57,7 +57,7 @@ class Ledger(LedgerDatabase):
             write: The ledger is about to be changed. Only then a new one is created.
 
         Raises:
-            ConfigurationError: The database is of another kind, damaged, not a ledger, or of a later version; or it was
+            ConfigurationError: The database is of another kind, damaged, not a ledger, or of another version; or it was
                 moved, is a copy or an older state, or belongs to another owner; or one shall begin where, or beside
                 where, one was. It is never replaced by an empty ledger.
             DestinationError: The database cannot be reached.

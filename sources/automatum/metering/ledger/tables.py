@@ -15,7 +15,7 @@ from ...core.redaction import redact
 from ...core.text import printable
 
 VERSION = 6
-"""Version of the tables. `upgrade` brings ledgers of earlier versions to it."""
+"""Version of the tables. Those before it were never released, and are refused."""
 LONGEST = 2000
 """Longest response, error or reason that is stored, in characters."""
 

@@ -135,6 +135,7 @@ def test_another_programs_database_is_refused(path):
     "statement, says",
     [
         ("UPDATE metering_schema SET version = 99", "later version"),
+        ("UPDATE metering_schema SET version = 5", "early checkout .its tables are version 5."),
         ("DELETE FROM metering_schema", "incomplete ledger"),
         ("DROP TABLE metering_attempts", "missing tables: metering_attempts"),
         ("DROP TABLE metering_schema", "missing tables: metering_schema"),
