@@ -111,15 +111,15 @@ def check(reporter: Reporter, **given: Any) -> int:
 
 
 @app.command(epilog=examples("automatum status --max-age 26h", "automatum status --verify --json"))
-@runs(*PLACE, "lock_wait", "max_age", *REPORT, "as_json", "log_json", "debug")
+@runs(*PLACE, "max_age", *REPORT, "as_json", "log_json", "debug")
 def status(reporter: Reporter, verify: Verify = False, **given: Any) -> int:
     """Show the last sweep of each table, and what is open in the ledger of the push; sends no request."""
     from ..operations.status import read_status
     from .render import show_status
 
     target = target_of(given["destination"], given["dataset"], given["database"])
-    with read_existing(target, given["lock_wait"]) as pipeline:
-        found = read_status(pipeline, SystemClock(), max_age=given["max_age"], verify=verify)
+    with read_existing(target) as (pipeline, copy):
+        found = read_status(pipeline, SystemClock(), max_age=given["max_age"], verify=verify, copy=copy)
     figures = found.to_json()
     return reporter.finished(found, figures, lambda: show_status(figures))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import dataclasses
 import logging
 import signal
 import threading
@@ -17,7 +18,7 @@ import typer
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.defaults import DUCKDB
-from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError
+from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError, Busy
 from ..core.private_files import private_files
 from ..core.process import resume_garbage_collection
 from ..core.redaction import redact_logging
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
     from ..warehouse.target import Target
     from .reporter import Reporter
+
+
+READ_WAIT = 10.0
+"""Seconds that a status waits for a program that writes to the DuckDB file: longer than a sync keeps it for a chunk."""
+
+_READ_MEANWHILE = "Close it there, or let each sync make a copy (--read-copy FILE), which a status then reads."
 
 
 def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
@@ -56,7 +63,7 @@ def open_existing(target: Target, lock_wait: float, stop: threading.Event | None
         ConfigurationError: The file does not exist.
     """
     clock = SystemClock(stop)
-    return target.existing(clock, Budget(clock, stop=stop), lock_wait)
+    return target.existing(clock, Budget(clock, stop=stop), lock_wait, read_only=True)
 
 
 def prepare_for_rows(target: Target) -> None:
@@ -70,24 +77,49 @@ def prepare_for_rows(target: Target) -> None:
 
 
 @contextlib.contextmanager
-def read_existing(target: Target, lock_wait: float) -> Iterator[SupportsPipeline]:
+def read_existing(target: Target) -> Iterator[tuple[SupportsPipeline, Path | None]]:
     """A pipeline for queries on a dataset that exists, all by one connection.
+
+    While another program writes to the DuckDB file, its read copy is used, if a sync has made one.
 
     Args:
         target: The destination.
-        lock_wait: Seconds to wait for a program that has the DuckDB file open.
+
+    Yields:
+        The pipeline, and the copy that it reads; None for the destination itself.
 
     Raises:
+        Busy: Another program has the DuckDB file open for longer than `READ_WAIT`.
         ConfigurationError: The file or the dataset does not exist.
         DestinationError: The destination cannot be reached.
     """
     from ..warehouse.dataset import check_dataset
+    from ..warehouse.duckdb_file import find_copy, open_when_free
     from ..warehouse.sql_client import one_client
 
-    pipeline = open_existing(target, lock_wait)
-    with one_client(pipeline):
+    clock, copy = SystemClock(), None
+    with contextlib.ExitStack() as stack:
+
+        def keep_open(file: Path, wait: float) -> None:
+            # Until the end: a sync that is under way would take the file again before the first query.
+            opened = open_when_free(file, wait=wait, clock=clock, budget=Budget(clock), read_only=True)
+            stack.enter_context(contextlib.closing(opened))
+
+        file = None if target.missing else target.file
+        if file:
+            try:
+                keep_open(file, 0.0)
+            except Busy:
+                if copy := find_copy(file):
+                    target = dataclasses.replace(target, database=copy)
+                try:
+                    keep_open(copy or file, READ_WAIT)
+                except Busy as error:
+                    raise Busy(error.message, _READ_MEANWHILE) from None
+        pipeline = open_existing(target, 0.0)
+        stack.enter_context(one_client(pipeline))
         check_dataset(pipeline)
-        yield pipeline
+        yield pipeline, copy
 
 
 def stop_on_signals(announce: bool = True) -> threading.Event:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.text import Text
 
-from ..core.clock import format_age, format_duration
+from ..core.clock import format_age, format_duration, instant
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
 from ..core.errors import AutomatumError
 from ..core.result_line import describe_verdict
@@ -208,6 +208,10 @@ def _secret_line(secret: Figures) -> str:
 
 def show_status(figures: Figures) -> None:
     """The last sweep of each table, and those under way; what is open in the ledgers; what the check of data found."""
+    if copy := figures.get("read_copy"):
+        say_text(
+            f"The DuckDB file is in use. Read from its copy {copy['file']} of {instant(copy['made_at'].timestamp())}:"
+        )
     for name, one in figures.get("organizations", {"": figures}).items():
         if name:
             say_text(str(name), style="bold")

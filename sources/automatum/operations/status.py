@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.pipeline import SupportsPipeline
@@ -16,7 +17,7 @@ from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
 from ..config.organizations import organization_names
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
-from ..core.clock import Clock, SystemClock, format_age, parse_duration, utc
+from ..core.clock import Clock, SystemClock, format_age, instant, parse_duration, utc
 from ..core.errors import (
     EXIT_COMPLETE,
     EXIT_INCOMPLETE,
@@ -67,6 +68,14 @@ RECENT = 20
 
 
 @dataclass
+class ReadCopy:
+    """A copy of the DuckDB file that a sync has made."""
+
+    file: str
+    made_at: datetime
+
+
+@dataclass
 class Status:
     """What the last syncs did, and what waits for a person.
 
@@ -75,12 +84,14 @@ class Status:
         ledgers: See `ledgers_unresolved`.
         old: Why data is older than it may be.
         findings: What the check of the data found; None without `--verify`.
+        copy: The read copy that was asked because another program writes to the DuckDB file.
     """
 
     figures: dict[str, Any]
     ledgers: list[dict[str, Any]] = field(default_factory=list)
     old: TooOld | None = None
     findings: list[Finding] | None = None
+    copy: ReadCopy | None = None
 
     @property
     def exit_code(self) -> int:
@@ -109,6 +120,8 @@ class Status:
         reasons = [
             f"{one.table}: {one.broken:,} break the rule: {one.rule}" for one in self.findings or () if one.broken
         ]
+        if self.copy:
+            reasons.append(f"read from the copy {self.copy.file} of {instant(self.copy.made_at.timestamp())}")
         for ledger in self.ledgers:
             if ledger["error"] or ledger["unresolved"]:
                 reasons.append(ledger["error"] or "the ledger has open items: automatum push status")
@@ -117,12 +130,18 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """The status as one JSON object."""
-        checked = {} if self.findings is None else {"findings": [asdict(one) for one in self.findings]}
-        return {**self.figures, "ledgers": self.ledgers, "old": self.old.message if self.old else None, **checked}
+        more: dict[str, Any] = {} if self.findings is None else {"findings": [asdict(one) for one in self.findings]}
+        more |= {"read_copy": asdict(self.copy)} if self.copy else {}
+        return {**self.figures, "ledgers": self.ledgers, "old": self.old.message if self.old else None, **more}
 
 
 def read_status(
-    pipeline: SupportsPipeline, clock: Clock, *, max_age: str | None = None, verify: bool = False
+    pipeline: SupportsPipeline,
+    clock: Clock,
+    *,
+    max_age: str | None = None,
+    verify: bool = False,
+    copy: Path | None = None,
 ) -> Status:
     """Ask the destination and the ledgers.
 
@@ -131,6 +150,7 @@ def read_status(
         clock: Time.
         max_age: Age beyond which data is too old; None for the setting `max_age`.
         verify: Check the consistency of the data, too.
+        copy: The read copy that the pipeline reads; None for the destination itself.
 
     Raises:
         ConfigurationError: A setting is wrong, or there is no table to check.
@@ -140,6 +160,8 @@ def read_status(
     most = _read_max_age(max_age, settings)
     found = Status(read_sweeps(pipeline, clock.time()), ledgers_unresolved(clock))
     found.old = _find_old(found.figures, settings.tables or (), most, never=True)
+    if copy:
+        found.copy = ReadCopy(str(copy), utc(copy.stat().st_mtime))
     if verify:
         from .verify import check_rules  # With Arrow, which a status without it does not need.
 

@@ -118,6 +118,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
         # A program that wrote to the old copy and was killed leaves a log, which would make the new copy unreadable.
         copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
         made.replace(copy)
+        replace_own(_copy_of(database), str(copy.absolute()).encode())
     except duckdb.Error as error:
         raise DestinationError(f"{database} cannot be copied: {first_line(error)}") from None
     except OSError as error:
@@ -127,12 +128,33 @@ def refresh_copy(database: Path, copy: Path) -> None:
             made.unlink(missing_ok=True)
 
 
+def find_copy(database: Path) -> Path | None:
+    """The last read copy of a file; None if no sync has made one, or it cannot be used.
+
+    Args:
+        database: The file.
+    """
+    note = _copy_of(database)
+    with contextlib.suppress(OSError, ConfigurationError):
+        copy = Path(note.read_text())
+        check_copy(copy)
+        return copy if copy.is_file() else None
+    return None
+
+
 def _note_of(copy: Path) -> Path:
     """Where the inodes of copies are noted."""
     return copy.with_name(f".{copy.name}.made")
 
 
-def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:
+def _copy_of(database: Path) -> Path:
+    """Where the path of the last read copy is noted."""
+    return database.with_name(f".{database.name}.copy")
+
+
+def open_when_free(
+    database: Path, *, wait: float, clock: Clock, budget: Budget, read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file once no other program has it open.
 
     dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
@@ -143,6 +165,7 @@ def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget)
         wait: Seconds.
         clock: Time.
         budget: Bounds of the run, which also end the wait.
+        read_only: Open it for reading, beside other readers.
 
     Raises:
         Busy: Another program still has it open then, or this very process has it open.
@@ -150,7 +173,7 @@ def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget)
         DestinationError: It cannot be opened for another reason.
     """
     waiting = Waiting(f"The DuckDB file {database}", wait, clock, budget)
-    while isinstance(opened := _connect(database), str):
+    while isinstance(opened := _connect(database, read_only), str):
         waiting.pause(f"is open in {opened}", _READ_A_COPY)
     return opened
 
@@ -236,19 +259,19 @@ class OpenFile:
             self._timer = None
 
 
-def _open(database: Path) -> duckdb.DuckDBPyConnection:
+def _open(database: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
     create_file(database)
-    return duckdb.connect(str(database), config={"custom_user_agent": USER_AGENT})
+    return duckdb.connect(str(database), read_only=read_only, config={"custom_user_agent": USER_AGENT})
 
 
-def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
+def _connect(database: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection | str:
     """A connection; or, in words, the program that has the file open."""
     import duckdb
 
     try:
-        return _open(database)
+        return _open(database, read_only)
     except duckdb.Error as error:
         text = str(error)
         if "different configuration" in text:

@@ -132,13 +132,14 @@ class Target:
                 "--database", f"there is no folder {self.file.parent}.", "Create it, or name another file."
             )
 
-    def existing(self, clock: Clock, budget: Budget, wait: float) -> dlt.Pipeline:
+    def existing(self, clock: Clock, budget: Budget, wait: float, *, read_only: bool = False) -> dlt.Pipeline:
         """A pipeline for queries; it does not create a DuckDB file.
 
         Args:
             clock: Time.
             budget: Bounds of the run.
             wait: Seconds to wait for a DuckDB file that another program has open.
+            read_only: Open a DuckDB file for reading, beside other readers. This process must not write to it.
 
         Raises:
             ConfigurationError: The file does not exist, or the destination's driver is not installed.
@@ -148,10 +149,13 @@ class Target:
         if self.missing:
             raise _missing_file(self.database)
         if self.file:
-            open_when_free(self.file, wait=wait, clock=clock, budget=budget).close()
+            open_when_free(self.file, wait=wait, clock=clock, budget=budget, read_only=read_only).close()
         folder = tempfile.mkdtemp(prefix="automatum-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)  # Each run by cron would leave a folder.
-        return open_pipeline(self.open(), self.dataset, folder)
+        destination = self.open()
+        if self.file and read_only:
+            destination.config_params["credentials"].read_only = True
+        return open_pipeline(destination, self.dataset, folder)
 
     @contextlib.contextmanager
     def exclusive_writer(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[KeepOpen]:
