@@ -16,12 +16,13 @@ from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvide
 from .lookup import CREDENTIALS, SECTIONS, clean, describe_places, find, folder_above_with_settings, look_up, opaque
 from .organizations import refuse_shared_application, section_of
 from .toml_files import TomlSection, settings_providers
-from .vaults.address import parse_vault_address
 from .vaults.provider import VaultProvider, register_vault_provider
-from .vaults.store import CredentialStore, VaultSecret
+from .vaults.store import VaultSecret, parse_vault_address
 
 SECRET = CREDENTIALS[1]
 STORE_IN = "--store-in"
+CredentialStore = TomlSection | VaultSecret
+"""What a new secret can be written to."""
 _KINDS = {"client_id": str, "client_secret": Secret}
 _reloading = threading.Lock()
 
@@ -187,7 +188,7 @@ def find_secret_source(organization: str | None) -> SecretSource:
     secret, place = found
     store: CredentialStore
     if isinstance(place.provider, VaultProvider) and (address := place.provider.address()):
-        store = VaultSecret(address.for_organization(organization))
+        store = address.for_organization(organization)
         return SecretSource(store.description, store)
     if isinstance(place.provider, SettingsTomlProvider):
         for location in place.provider.locations:
@@ -213,7 +214,7 @@ def open_store(text: str, organization: str | None) -> CredentialStore:
     if text == "toml":
         return TomlSection(project_folder() / "secrets.toml", section_of(organization))
     if "://" in text:
-        return VaultSecret(parse_vault_address(text, STORE_IN).for_organization(organization))
+        return parse_vault_address(text, STORE_IN).for_organization(organization)
     if text.endswith(".toml"):
         return TomlSection(Path(text), section_of(organization))
     raise ConfigurationError(

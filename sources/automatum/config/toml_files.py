@@ -119,23 +119,31 @@ class TomlSection:
 
     @property
     def description(self) -> str:
-        """See `CredentialStore.description`."""
+        """Name of the store for a message: the file and the section."""
         return f"{self.path} [{'.'.join(self._sections)}]"
 
     def read(self) -> dict[str, Any] | None:
-        """See `CredentialStore.read`."""
+        """Read the keys and values, those of secrets as `Secret`; None if there is no such section."""
         node: Any = sealed(self._document().unwrap())
         for name in self._sections:
             node = node.get(name) if isinstance(node, Mapping) else None
         return node if isinstance(node, dict) else None
 
     def check_writable(self) -> None:
-        """See `CredentialStore.check_writable`. It replaces the file by one with the same bytes."""
+        """Check that `write` will work: replace the file by one with the same bytes.
+
+        Raises:
+            ConfigurationError: The file is not writable.
+        """
         self._document()
         self._replace(self._text)
 
     def write(self, changes: Mapping[str, str | Secret]) -> None:
-        """See `CredentialStore.write`."""
+        """Set these keys and keep the others.
+
+        Raises:
+            ConfigurationError: The file is not writable.
+        """
         self._replace(partial(self._with_changes, changes))
 
     def _text(self) -> str:
@@ -160,8 +168,8 @@ class TomlSection:
     def _replace(self, text: Callable[[], str]) -> None:
         # Replace the target of a symbolic link, not the link.
         path, failed = self.path.resolve(), ""
-        check_own(path)
         try:
+            check_own(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             mode = path.stat().st_mode & 0o7777 if path.exists() else None
             if mode is not None and not os.access(path, os.W_OK):

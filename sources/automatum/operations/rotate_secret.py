@@ -21,10 +21,9 @@ from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
 from ..api.retry import Sender
 from ..api.session import ApiSession
-from ..config.credentials import SECRET, STORE_IN, find_secret_source, open_store, reload_credentials
+from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_source, open_store, reload_credentials
 from ..config.lookup import opaque
 from ..config.settings import AutomatumSettings
-from ..config.vaults.store import CredentialStore
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
 from ..core.redaction import Secret, reveal

@@ -234,7 +234,7 @@ def test_a_place_that_cannot_be_written_is_found_out_before(bao, served, desk, m
     ("store_in", "words"),
     [
         ("occupied/secrets.toml", "cannot be"),
-        ("broken.toml", "is not TOML"),
+        ("broken.toml", "is not valid TOML"),
         ("s3://bucket", "unknown kind of vault 's3'"),
         ("secrets.tmol", "Write toml, the path of a .toml file, or the address of a vault"),
         ("aws-secretsmanager://eu-central-1/never-made", "Create the secret first"),

@@ -3,7 +3,7 @@
 import re
 
 from automatum.cli.apps import apps_app
-from automatum.config.vaults.address import parse_vault_address
+from automatum.config.vaults.store import parse_vault_address
 
 
 def test_the_stores_in_the_examples_are_addresses():

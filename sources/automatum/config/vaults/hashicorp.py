@@ -1,8 +1,8 @@
 """HashiCorp Vault or OpenBao, through hvac: secrets of a KV version 2 engine.
 
 The token comes from VAULT_TOKEN or `~/.vault-token` (which `vault login` and Vault Agent write). With VAULT_ROLE_ID and
-VAULT_SECRET_ID the connector logs in by AppRole. It also reads VAULT_NAMESPACE, VAULT_CACERT, VAULT_CAPATH,
-VAULT_CLIENT_CERT and VAULT_CLIENT_KEY.
+VAULT_SECRET_ID the connector logs in by AppRole. hvac itself reads VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT and
+VAULT_CLIENT_KEY. A request is sent once: a vault that does not answer ends the run, and the next one asks again.
 """
 
 from __future__ import annotations
@@ -15,76 +15,71 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, register_secret, reveal, sealed
-from .address import KEY, VaultAddress, vault_server_url
+from .store import KEY, VaultSecret, vault_server_url
 
 TIMEOUT = 10
 """Seconds to wait for a connection, and for each part of a response."""
 _LOGIN = "Log in with `vault login`, or set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
 
-def read(address: VaultAddress) -> tuple[dict[str, Any] | None, int]:
+def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, int]:
     """Read a secret and its version, for check-and-set; None if it does not exist.
 
     Raises:
-        AutomatumError: See `CredentialStore.read`.
+        AutomatumError: See `VaultSecret.read`.
     """
-    kv = _log_in(address).secrets.kv.v2
-    at = {"path": address.name, "mount_point": address.mount}
-    answer = _ask(address, lambda: kv.read_secret_version(raise_on_deleted_version=False, **at))
+    kv = _log_in(secret).secrets.kv.v2
+    at = {"path": secret.name, "mount_point": secret.mount}
+    answer = _ask(secret, lambda: kv.read_secret_version(raise_on_deleted_version=False, **at))
     if answer is None:
         return None, 0
     inner = answer.get("data")
     if not isinstance(inner, dict) or not isinstance(inner.get("metadata"), dict):
-        raise ConfigurationError(KEY, f"{address} is not in a KV version 2 engine.", "Name another mount.")
+        raise ConfigurationError(KEY, f"{secret} is not in a KV version 2 engine.", "Name another mount.")
     document = inner.get("data")
     return document if isinstance(document, dict) else None, int(inner["metadata"].get("version") or 0)
 
 
-def write(address: VaultAddress, document: Mapping[str, Any], version: int, *, trial: bool) -> None:
+def write(secret: VaultSecret, document: Mapping[str, Any], version: int, *, trial: bool) -> None:
     """Write a new version, if `version` is the present one. A trial writes the same content, too.
 
     Raises:
         AutomatumError: It was not written.
     """
-    kv = _log_in(address).secrets.kv.v2
-    at = {"path": address.name, "mount_point": address.mount}
+    kv = _log_in(secret).secrets.kv.v2
+    at = {"path": secret.name, "mount_point": secret.mount}
 
     def put() -> Any:
         return kv.create_or_update_secret(secret=orjson.loads(orjson.dumps(document, reveal)), cas=version, **at)
 
-    if _ask(address, put) is None:
-        raise ConfigurationError(KEY, f"{address}: there is no such mount.", "Name the mount of a KV engine.")
+    if _ask(secret, put) is None:
+        raise ConfigurationError(KEY, f"{secret}: there is no such mount.", "Name the mount of a KV engine.")
 
 
-def _log_in(address: VaultAddress) -> Any:
+def _log_in(secret: VaultSecret) -> Any:
     """The client of hvac, logged in."""
-    hvac, environment = _hvac(), os.environ.get
+    environment = os.environ.get
     named = environment("VAULT_ADDR", "").strip().rstrip("/")
-    if not address.location and not named:
+    if not secret.location and not named:
         raise ConfigurationError(KEY, "the address names no server, and VAULT_ADDR is not set.", "Set one of them.")
-    client = hvac.Client(
-        url=address.location or vault_server_url(named, "VAULT_ADDR"),
-        token="",
+    client = _hvac().Client(
+        url=secret.location or vault_server_url(named, "VAULT_ADDR"),
         timeout=TIMEOUT,
         # A standby server may redirect, and hvac would send the token to the new location.
         allow_redirects=False,
         namespace=environment("VAULT_NAMESPACE"),
-        session=_retrying_session(),
     )
     role = environment("VAULT_ROLE_ID")
     if not environment("VAULT_TOKEN") and role and environment("VAULT_SECRET_ID"):
         register_secret(environment("VAULT_SECRET_ID"))
         login = client.auth.approle.login
-        _ask(address, lambda: login(role_id=role, secret_id=environment("VAULT_SECRET_ID"), use_token=True))
-    client.token = client.token or hvac.utils.get_token_from_env()
+        _ask(secret, lambda: login(role_id=role, secret_id=environment("VAULT_SECRET_ID"), use_token=True))
     if not client.token:
-        raise VaultDenied(f"{address}: no Vault token was found.", _LOGIN)
+        raise VaultDenied(f"{secret}: no Vault token was found.", _LOGIN)
     register_secret(client.token)
     return client
 
@@ -98,7 +93,7 @@ def _hvac() -> ModuleType:
     return module
 
 
-def _ask(address: VaultAddress, call: Callable[[], Any]) -> dict[str, Any] | None:
+def _ask(secret: VaultSecret, call: Callable[[], Any]) -> dict[str, Any] | None:
     """Send a request and return the response, sealed; None if the secret does not exist."""
     kinds = _hvac().exceptions
     failed: Exception | None = None
@@ -111,48 +106,23 @@ def _ask(address: VaultAddress, call: Callable[[], Any]) -> dict[str, Any] | Non
     if isinstance(failed, kinds.InvalidPath) and failed.errors == []:
         return None  # Vault's answer for a missing secret; other 404 answers have a message.
     if failed is not None:
-        raise _refusal(address, failed)
+        raise _refusal(secret, failed)
     if isinstance(answer, dict):
         return answer
     # hvac returns the response itself if it is a redirect, or not JSON.
     location = answer.headers.get("Location") if isinstance(answer, requests.Response) else None
     elsewhere = urlsplit(location or "").hostname
     said = f"a redirect to {elsewhere}, which is not followed" if elsewhere else "an answer that is not JSON"
-    raise VaultUnreachable(f"{address}: {said}.", "Use the address of the server that answers without a redirect.")
+    raise VaultUnreachable(f"{secret}: {said}.", "Use the address of the server that answers without a redirect.")
 
 
-def _refusal(address: VaultAddress, error: Exception) -> AutomatumError:
+def _refusal(secret: VaultSecret, error: Exception) -> AutomatumError:
     """Translate an exception of hvac or requests."""
     kinds = _hvac().exceptions
     errors = (error.errors if isinstance(error, kinds.VaultError) else None) or []
-    said = redact("; ".join(map(str, errors))) or type(error).__name__
+    message = f"{secret}: Vault answered: {redact('; '.join(map(str, errors))) or type(error).__name__}."
     if isinstance(error, (kinds.Forbidden, kinds.Unauthorized)):
-        return VaultDenied(
-            f"{address}: Vault answered: {said}.",
-            f"The token may have expired, or its policy may not cover this path. {_LOGIN}",
-        )
+        return VaultDenied(message, f"The token may have expired, or its policy may not cover this path. {_LOGIN}")
     if isinstance(error, (kinds.InvalidRequest, kinds.InvalidPath, kinds.UnsupportedOperation)):
-        return ConfigurationError(
-            KEY, f"{address}: Vault answered: {said}.", "Name the mount of a KV version 2 engine and a path."
-        )
-    return VaultUnreachable(
-        f"{address}: no usable answer from Vault: {said}.",
-        "Check whether Vault is sealed or down, then the network and a proxy.",
-    )
-
-
-def _retrying_session() -> requests.Session:
-    """A session that retries a GET twice if the connection fails or the server is overloaded, but never a write."""
-    environment = os.environ.get
-    session = requests.Session()
-    # The settings of the session override the arguments of hvac.
-    session.verify = environment("VAULT_CACERT") or environment("VAULT_CAPATH") or True
-    certificate, key = environment("VAULT_CLIENT_CERT"), environment("VAULT_CLIENT_KEY")
-    session.cert = (certificate, key) if certificate and key else None
-    retry = Retry(
-        total=2, redirect=0, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503), allowed_methods=("GET",),
-        raise_on_status=False, respect_retry_after_header=False,
-    )  # fmt: skip
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
+        return ConfigurationError(KEY, message, "Name the mount of a KV version 2 engine and a path.")
+    return VaultUnreachable(message, "Check whether Vault is sealed or down, then the network and a proxy.")

@@ -11,8 +11,7 @@ from ...core.suggest import spelt_otherwise
 from ..dlt_internals import ConfigProvider, add_provider, registered_providers
 from ..lookup import CREDENTIALS, SECTIONS
 from ..organizations import organization_names
-from .address import KEY, VaultAddress, parse_vault_address
-from .store import VaultSecret
+from .store import KEY, VaultSecret, parse_vault_address
 
 NAME = "Automatum vault"
 KNOWN = (*CREDENTIALS, "quota_url", "ledger_url")
@@ -28,7 +27,7 @@ class VaultProvider(ConfigProvider):
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._documents: dict[VaultAddress, dict[str, Any]] = {}
+        self._documents: dict[VaultSecret, dict[str, Any]] = {}
 
     @property
     def name(self) -> str:
@@ -56,7 +55,7 @@ class VaultProvider(ConfigProvider):
         address = self.address()
         return [] if address is None else [str(address)]
 
-    def address(self) -> VaultAddress | None:
+    def address(self) -> VaultSecret | None:
         """The address in `secrets_from`, as the other providers have it; None if it is not set.
 
         dlt asks for it before each lookup, hundreds of times a sync. So the files are not checked here.
@@ -92,22 +91,22 @@ class VaultProvider(ConfigProvider):
         with self._lock:
             self._documents.clear()
 
-    def _read(self, address: VaultAddress, ask: bool) -> dict[str, Any]:
+    def _read(self, secret: VaultSecret, ask: bool) -> dict[str, Any]:
         with self._lock:
-            if address not in self._documents and ask:
-                found = VaultSecret(address).read()
+            if secret not in self._documents and ask:
+                found = secret.read()
                 if found is None:
                     raise ConfigurationError(
                         KEY,
-                        f"there is no secret {address}.",
+                        f"there is no secret {secret}.",
                         "Store client_id and client_secret there, or correct the address (docs/secrets.md).",
                     )
                 for name in found:  # A misspelt key, such as `clientSecret`. Other keys are other programs'.
                     if (meant := spelt_otherwise(name, KNOWN)) and meant not in found:
                         step = f"Did you mean {meant}? Rename it there."
-                        raise ConfigurationError(KEY, f"{address} has the key {name!r}.", step)
-                self._documents[address] = found
-            return self._documents.get(address, {})
+                        raise ConfigurationError(KEY, f"{secret} has the key {name!r}.", step)
+                self._documents[secret] = found
+            return self._documents.get(secret, {})
 
 
 def register_vault_provider() -> VaultProvider:

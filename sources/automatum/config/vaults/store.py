@@ -1,81 +1,146 @@
-"""A secret of a vault, or a section of a file, as a store of credentials."""
+"""A secret of a vault as a store of credentials, by its address in `secrets_from` or `--store-in`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
+from ...core.errors import ConfigurationError
+from ...core.network import is_loopback
 from ...core.redaction import Secret
-from .address import VaultAddress
+
+KEY = "sources.automatum.secrets_from"
+EXAMPLES = "Write aws-secretsmanager://REGION/NAME or vault://HOST/MOUNT/PATH, as in docs/secrets.md."
+_AWS, _VAULT, _PLAIN_VAULT = "aws-secretsmanager", "vault", "vault+http"
 
 
-class CredentialStore(Protocol):
-    """One secret of a vault, or one section of a file: keys and values, `client_secret` among them."""
+@dataclass(frozen=True, slots=True)
+class VaultSecret:
+    """A secret of a vault. Each call logs in to the vault.
+
+    Attributes:
+        kind: `aws` for AWS Secrets Manager, `vault` for HashiCorp Vault (KV version 2).
+        location: AWS region, or URL of the Vault server. Empty: the environment names it.
+        mount: Mount of the KV engine; empty for AWS.
+        name: Name of the secret, or its path below the mount.
+    """
+
+    kind: Literal["aws", "vault"]
+    location: str
+    mount: str
+    name: str
+
+    def __str__(self) -> str:
+        if self.kind == "aws":
+            return f"{_AWS}://{self.location}/{self.name}"
+        scheme, _, host = self.location.rpartition("://")
+        return f"{_PLAIN_VAULT if scheme == 'http' else _VAULT}://{host}/{self.mount}/{self.name}"
 
     @property
     def description(self) -> str:
-        """Name of the store for a message. It holds no secret."""
+        """Name of the store for a message: the address, which holds no secret."""
+        return str(self)
+
+    def for_organization(self, organization: str | None) -> VaultSecret:
+        """The secret of an organization, one level below; this one for None."""
+        return self if organization is None else replace(self, name=f"{self.name}/{organization}")
 
     def read(self) -> dict[str, Any] | None:
-        """Read the keys and values again, those of secrets as `Secret`; None if the secret does not exist.
+        """Read the keys and values, those of secrets as `Secret`; None if the secret does not exist.
 
         Raises:
             VaultUnreachable: The vault gives no usable response.
             VaultDenied: The vault refuses to let us read.
             ConfigurationError: The secret does not have the expected form.
         """
+        found: dict[str, Any] | None = self._vault().read(self)[0]
+        return found
 
     def check_writable(self) -> None:
         """Check that `write` will work, by a write that changes nothing.
 
         Raises:
-            AutomatumError: The store is not writable.
+            AutomatumError: The secret is not writable.
         """
+        document, version = self._vault().read(self)
+        self._vault().write(self, document or {}, version, trial=True)
 
     def write(self, changes: Mapping[str, str | Secret]) -> None:
-        """Set these keys and keep the others.
+        """Set these keys and keep the others. Fails if the secret in Vault has changed meanwhile; old versions stay.
 
         Raises:
             AutomatumError: The keys were not written.
         """
+        document, version = self._vault().read(self)
+        self._vault().write(self, {**(document or {}), **changes}, version, trial=False)
 
-
-class VaultSecret:
-    """A secret of a vault as a store of credentials. Each call logs in to the vault.
-
-    Args:
-        address: Where it is.
-    """
-
-    def __init__(self, address: VaultAddress) -> None:
-        self._address = address
-
-    @property
-    def description(self) -> str:
-        """See `CredentialStore.description`."""
-        return str(self._address)
-
-    def read(self) -> dict[str, Any] | None:
-        """See `CredentialStore.read`."""
-        found: dict[str, Any] | None = self._server().read(self._address)[0]
-        return found
-
-    def check_writable(self) -> None:
-        """See `CredentialStore.check_writable`."""
-        document, version = self._server().read(self._address)
-        self._server().write(self._address, document or {}, version, trial=True)
-
-    def write(self, changes: Mapping[str, str | Secret]) -> None:
-        """See `CredentialStore.write`. Fails if the secret in Vault has changed meanwhile; older versions stay."""
-        document, version = self._server().read(self._address)
-        self._server().write(self._address, {**(document or {}), **changes}, version, trial=False)
-
-    def _server(self) -> Any:
-        """The module with `read(address)`, which returns a document and its version, and `write`."""
-        if self._address.kind == "aws":
+    def _vault(self) -> Any:
+        """The module with `read(secret)`, which returns a document and its version, and `write`."""
+        if self.kind == "aws":
             from . import aws
 
             return aws
         from . import hashicorp
 
         return hashicorp
+
+
+def parse_vault_address(text: str, key: str = KEY) -> VaultSecret:
+    """Parse the address of a secret. Sends no request.
+
+    Args:
+        text: `aws-secretsmanager://REGION/NAME`, `vault://HOST[:PORT]/MOUNT/PATH` (https), or
+            `vault+http://127.0.0.1:8200/MOUNT/PATH` (loopback only). An empty REGION or HOST leaves the choice to
+            botocore's configuration or to VAULT_ADDR.
+        key: Setting or argument that the error names.
+
+    Raises:
+        ConfigurationError: It is not an address of a secret.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigurationError(key, "not an address.", EXAMPLES) from None
+    name = unquote(parts.path).strip("/")
+    mount, _, path = name.partition("/")
+    problem = ""
+    if parts.scheme not in (_AWS, _VAULT, _PLAIN_VAULT):
+        problem = f"unknown kind of vault {parts.scheme!r}" if parts.scheme else "the address names no kind of vault"
+    elif parts.username or parts.password or parts.query or parts.fragment:
+        problem = "the address has a user, password, query or fragment"
+    elif not re.fullmatch(r"[\w/+=.@-]+", name) or {"", ".", ".."} & set(name.split("/")):
+        problem = "the address names no secret"
+    elif parts.scheme == _AWS and (port is not None or not re.fullmatch(r"[a-z0-9-]*", host)):
+        problem = f"{host!r} is not an AWS region"
+    elif parts.scheme != _AWS and not path:
+        problem = f"the address names the mount {mount!r} and no secret in it"
+    if problem:
+        raise ConfigurationError(key, f"{problem}.", EXAMPLES)
+    if parts.scheme == _AWS:
+        return VaultSecret("aws", host, "", name)
+    scheme = "http" if parts.scheme == _PLAIN_VAULT else "https"
+    return VaultSecret("vault", vault_server_url(f"{scheme}://{parts.netloc}", key) if host else "", mount, path)
+
+
+def vault_server_url(url: str, key: str) -> str:
+    """Check the URL of a Vault server and return it without a path.
+
+    Raises:
+        ConfigurationError: It is not a URL, or it would send the token unencrypted.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.path.strip("/") or parts.query:
+        raise ConfigurationError(key, "not the URL of a Vault server.", "Write it as https://vault.example.com:8200.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            key, f"http:// to {host} would send the Vault token in the clear.", "Use https (loopback excepted)."
+        )
+    return f"{parts.scheme}://{parts.netloc}"
