@@ -42,21 +42,18 @@ def filled(text, known):
 
 
 def tested_table(found):
-    """Cases by destination, with a note for each reason."""
+    """Destinations, cases that all of them pass, and the others with their reasons."""
     cases = list(next(iter(found.values())))
-    notes = []
-    lines = ["| | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
+    passed = [case for case in cases if all(of_place[case] == "yes" for of_place in found.values())]
+    lines = [f"{', '.join(found)}: {'; '.join(passed)}.", ""]
     for case in cases:
-        cells = []
-        for of_place in found.values():
-            answer = of_place[case]
-            if answer != "yes":
-                if answer not in notes:
-                    notes.append(answer)
-                answer = f"no ({notes.index(answer) + 1})"
-            cells.append(answer)
-        lines.append(f"| {case} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"({number}) {note}." for number, note in enumerate(notes, 1))])
+        reasons = {}
+        for name, of_place in found.items():
+            reasons.setdefault(of_place[case], []).append(name)
+        if case not in passed:
+            parts = [f"{', '.join(names)}: {answer}" for answer, names in reasons.items()]
+            lines.append(f"- **{case}** - {'; '.join(parts)}")
+    return "\n".join(lines)
 
 
 def generated_table(found):
