@@ -1,4 +1,4 @@
-"""The grants of docs/security.md: with them a sync works, and each role can do what the document says and no more."""
+"""The grants of docs/secrets.md: with them a sync works, and each role can do what the document says and no more."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def statements(database):
     """The SQL blocks of the document, for this database and the roles of this test."""
-    text = (ROOT / "docs/security.md").read_text()
+    text = (ROOT / "docs/secrets.md").read_text()
     blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     return [block.replace("warehouse", database).replace("automatum_", f"{database}_") for block in blocks]
 
