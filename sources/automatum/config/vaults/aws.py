@@ -16,7 +16,7 @@ import orjson
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, reveal, sealed
-from .store import KEY, VaultSecret
+from .address import KEY, VaultAddress
 
 TRIAL_STAGE = "AUTOMATUM_TRIAL"
 """Staging label of the version that a trial puts. The current version stays current."""
@@ -26,7 +26,7 @@ _WRONG = re.compile(r"InvalidRe|InvalidParameter|Validation|Malformed|NoRegion|P
 """Those that need another address or profile. All others are no usable response."""
 
 
-def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, None]:
+def read(secret: VaultAddress) -> tuple[dict[str, Any] | None, None]:
     """Read a secret; None if it does not exist.
 
     Raises:
@@ -45,7 +45,7 @@ def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, None]:
     return document, None
 
 
-def write(secret: VaultSecret, document: Mapping[str, Any], version: None, *, trial: bool) -> None:
+def write(secret: VaultAddress, document: Mapping[str, Any], version: None, *, trial: bool) -> None:
     """Put a new version. AWS keeps the previous one as AWSPREVIOUS. A trial is not made the current version.
 
     Raises:
@@ -68,7 +68,7 @@ def _parse(text: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _ask(secret: VaultSecret, operation: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+def _ask(secret: VaultAddress, operation: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Call an operation; None if the secret does not exist."""
     try:
         from botocore import session
@@ -104,7 +104,7 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, "SecretString": text} if options else {}
 
 
-def _refusal(secret: VaultSecret, code: str, text: str) -> AutomatumError:
+def _refusal(secret: VaultAddress, code: str, text: str) -> AutomatumError:
     """Translate a refusal of AWS or a failure of botocore."""
     message = f"{secret}: {code}: {redact(text).rstrip('.')}."
     if _DENIED.search(code):

@@ -19,14 +19,14 @@ import requests
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, register_secret, reveal, sealed
-from .store import KEY, VaultSecret, vault_server_url
+from .address import KEY, VaultAddress, vault_server_url
 
 TIMEOUT = 10
 """Seconds to wait for a connection, and for each part of a response."""
 _LOGIN = "Log in with `vault login`, or set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
 
-def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, int]:
+def read(secret: VaultAddress) -> tuple[dict[str, Any] | None, int]:
     """Read a secret and its version, for check-and-set; None if it does not exist.
 
     Raises:
@@ -44,7 +44,7 @@ def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, int]:
     return document if isinstance(document, dict) else None, int(inner["metadata"].get("version") or 0)
 
 
-def write(secret: VaultSecret, document: Mapping[str, Any], version: int, *, trial: bool) -> None:
+def write(secret: VaultAddress, document: Mapping[str, Any], version: int, *, trial: bool) -> None:
     """Write a new version, if `version` is the present one. A trial writes the same content, too.
 
     Raises:
@@ -60,7 +60,7 @@ def write(secret: VaultSecret, document: Mapping[str, Any], version: int, *, tri
         raise ConfigurationError(KEY, f"{secret}: there is no such mount.", "Name the mount of a KV engine.")
 
 
-def _log_in(secret: VaultSecret) -> Any:
+def _log_in(secret: VaultAddress) -> Any:
     """The client of hvac, logged in."""
     environment = os.environ.get
     named = environment("VAULT_ADDR", "").strip().rstrip("/")
@@ -93,7 +93,7 @@ def _hvac() -> ModuleType:
     return module
 
 
-def _ask(secret: VaultSecret, call: Callable[[], Any]) -> dict[str, Any] | None:
+def _ask(secret: VaultAddress, call: Callable[[], Any]) -> dict[str, Any] | None:
     """Send a request and return the response, sealed; None if the secret does not exist."""
     kinds = _hvac().exceptions
     failed: Exception | None = None
@@ -116,7 +116,7 @@ def _ask(secret: VaultSecret, call: Callable[[], Any]) -> dict[str, Any] | None:
     raise VaultUnreachable(f"{secret}: {said}.", "Use the address of the server that answers without a redirect.")
 
 
-def _refusal(secret: VaultSecret, error: Exception) -> AutomatumError:
+def _refusal(secret: VaultAddress, error: Exception) -> AutomatumError:
     """Translate an exception of hvac or requests."""
     kinds = _hvac().exceptions
     errors = (error.errors if isinstance(error, kinds.VaultError) else None) or []

@@ -11,7 +11,8 @@ from ...core.suggest import spelt_otherwise
 from ..dlt_internals import ConfigProvider, add_provider, registered_providers
 from ..lookup import CREDENTIALS, SECTIONS
 from ..organizations import organization_names
-from .store import KEY, VaultSecret, parse_vault_address
+from .address import KEY
+from .store import VaultSecret, parse_vault_address
 
 NAME = "Automatum vault"
 KNOWN = (*CREDENTIALS, "quota_url", "ledger_url")

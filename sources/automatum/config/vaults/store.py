@@ -1,43 +1,24 @@
-"""A secret of a vault as a store of credentials, by its address in `secrets_from` or `--store-in`."""
+"""A secret of a vault as a store of credentials."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ...core.errors import ConfigurationError
-from ...core.network import is_loopback
 from ...core.redaction import Secret
+from .address import AWS, KEY, PLAIN_VAULT, VAULT, VaultAddress, vault_server_url
 
-KEY = "sources.automatum.secrets_from"
 EXAMPLES = "Write aws-secretsmanager://REGION/NAME or vault://HOST/MOUNT/PATH, as in docs/secrets.md."
-_AWS, _VAULT, _PLAIN_VAULT = "aws-secretsmanager", "vault", "vault+http"
 
 
-@dataclass(frozen=True, slots=True)
-class VaultSecret:
-    """A secret of a vault. Each call logs in to the vault.
+class VaultSecret(VaultAddress):
+    """A secret of a vault. Each call logs in to the vault."""
 
-    Attributes:
-        kind: `aws` for AWS Secrets Manager, `vault` for HashiCorp Vault (KV version 2).
-        location: AWS region, or URL of the Vault server. Empty: the environment names it.
-        mount: Mount of the KV engine; empty for AWS.
-        name: Name of the secret, or its path below the mount.
-    """
-
-    kind: Literal["aws", "vault"]
-    location: str
-    mount: str
-    name: str
-
-    def __str__(self) -> str:
-        if self.kind == "aws":
-            return f"{_AWS}://{self.location}/{self.name}"
-        scheme, _, host = self.location.rpartition("://")
-        return f"{_PLAIN_VAULT if scheme == 'http' else _VAULT}://{host}/{self.mount}/{self.name}"
+    __slots__ = ()
 
     @property
     def description(self) -> str:
@@ -108,39 +89,19 @@ def parse_vault_address(text: str, key: str = KEY) -> VaultSecret:
     name = unquote(parts.path).strip("/")
     mount, _, path = name.partition("/")
     problem = ""
-    if parts.scheme not in (_AWS, _VAULT, _PLAIN_VAULT):
+    if parts.scheme not in (AWS, VAULT, PLAIN_VAULT):
         problem = f"unknown kind of vault {parts.scheme!r}" if parts.scheme else "the address names no kind of vault"
     elif parts.username or parts.password or parts.query or parts.fragment:
         problem = "the address has a user, password, query or fragment"
     elif not re.fullmatch(r"[\w/+=.@-]+", name) or {"", ".", ".."} & set(name.split("/")):
         problem = "the address names no secret"
-    elif parts.scheme == _AWS and (port is not None or not re.fullmatch(r"[a-z0-9-]*", host)):
+    elif parts.scheme == AWS and (port is not None or not re.fullmatch(r"[a-z0-9-]*", host)):
         problem = f"{host!r} is not an AWS region"
-    elif parts.scheme != _AWS and not path:
+    elif parts.scheme != AWS and not path:
         problem = f"the address names the mount {mount!r} and no secret in it"
     if problem:
         raise ConfigurationError(key, f"{problem}.", EXAMPLES)
-    if parts.scheme == _AWS:
+    if parts.scheme == AWS:
         return VaultSecret("aws", host, "", name)
-    scheme = "http" if parts.scheme == _PLAIN_VAULT else "https"
+    scheme = "http" if parts.scheme == PLAIN_VAULT else "https"
     return VaultSecret("vault", vault_server_url(f"{scheme}://{parts.netloc}", key) if host else "", mount, path)
-
-
-def vault_server_url(url: str, key: str) -> str:
-    """Check the URL of a Vault server and return it without a path.
-
-    Raises:
-        ConfigurationError: It is not a URL, or it would send the token unencrypted.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.path.strip("/") or parts.query:
-        raise ConfigurationError(key, "not the URL of a Vault server.", "Write it as https://vault.example.com:8200.")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(
-            key, f"http:// to {host} would send the Vault token in the clear.", "Use https (loopback excepted)."
-        )
-    return f"{parts.scheme}://{parts.netloc}"
