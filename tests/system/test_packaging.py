@@ -137,7 +137,7 @@ def test_the_wheel_runs_the_demo(built, desk):
 def test_the_wheel_holds_the_packages_and_nothing_else(built):
     (wheel,) = built.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == modules() | {"automatum/py.typed"}
+    assert held == modules() | {"automatum/py.typed"} | {f"automatum/models/{name}" for name in models()}
 
 
 def test_the_sdist_holds_what_it_must_and_no_noise(built):
@@ -160,6 +160,7 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
     }
     must |= {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")}
     must |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    must |= {f"models/{name}" for name in models()}
     must |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}
     must |= {"pipelines/crontab.example", "pipelines/systemd/automatum.timer", "sources/automatum/requirements.txt"}
     assert must - held == set()
@@ -171,6 +172,7 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
         "docs",
         "benchmarks",
         "notebooks",
+        "models",
         ".dlt",
         ".ci",
         ".gitignore",
@@ -179,6 +181,10 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
     assert tops <= known | {name for name in must if "/" not in name}
     noise = r"__pycache__|\.pyc$|\.duckdb|secrets\.toml$|\.cache|\.venv|\.ipynb_checkpoints|\.hypothesis"
     assert [name for name in held if re.search(noise, name)] == []
+
+
+def models():
+    return {path.name for path in (ROOT / "models").iterdir()}
 
 
 def modules():

@@ -15,6 +15,7 @@ from ..core.extras import install_command, is_installed
 from .apps import apps_app
 from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
 from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
+from .models import models_app
 from .options import longest_wait, open_existing, prepare_for_rows, read_existing, stop_on_signals, target_of
 from .push import push_app
 from .reporter import Reporter
@@ -142,6 +143,7 @@ def discover(reporter: Reporter, **given: Any) -> int:
 
 app.add_typer(push_app, name="push")
 app.add_typer(apps_app, name="apps")
+app.add_typer(models_app, name="models")
 
 
 @app.command(epilog=examples("automatum sandbox --port 0 --customers 5000", "automatum sandbox --limit none"))

@@ -42,6 +42,7 @@ _EXAMPLES = {
         '[sources.automatum.endpoints.entitlements] with path = "contracts" below it',
     ),
     "metering": ('{"path": "usage"}', '[sources.automatum.metering] with path = "usage" below it'),
+    "models": ('{"annual_days": 360}', "[sources.automatum.models] with annual_days = 360 below it"),
     "reports": ('[{"name": "usage"}]', '[[sources.automatum.reports]] with name = "usage" below it'),
     "tables": ('["customers", "entitlements"]', 'tables = ["customers", "entitlements"]'),
 }

@@ -102,6 +102,7 @@ class AutomatumSettings(_Origin):
         since: First day of the reports, such as `2024-12-01`; by default 365 days ago.
         endpoints: Corrections of the assumed API, by table.
         reports: Further reports.
+        models: Definitions of the views of `automatum models` that differ from the default, such as `annual_days`.
         deletes: Rows that are gone: `soft` sets `_deleted_at`, `hard` removes them, `ignore` leaves them.
         accept_organization: Id to which Automatum has changed that of the organization whose rows the dataset has.
         accept_rejected: A sync is complete although records could not be loaded.
@@ -133,6 +134,7 @@ class AutomatumSettings(_Origin):
     since: str | None = None
     endpoints: dict[str, Any] | None = None
     reports: list[Any] | None = None
+    models: dict[str, Any] | None = None
     deletes: str = "soft"
     accept_organization: str | None = None
     accept_rejected: bool = False

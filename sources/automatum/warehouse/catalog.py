@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
+MODELS_MARK = "[automatum models of "
+"""In the comment of each view that `automatum models` makes, before the name of the dataset that it reads."""
 _STORED = {
     dlt.destinations.duckdb: (
         "SELECT table_name, '', comment FROM duckdb_tables() WHERE schema_name = %s UNION ALL "
@@ -67,10 +69,30 @@ def write_views(pipeline: SupportsPipeline, views: Mapping[str, str], table: str
 
 
 def drop_views(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> None:
-    """Drop the views of histories that dlt is about to drop: Postgres drops no table that a view reads."""
-    views = [view for _, view in _histories(tables)]
-    if views:
-        _change(pipeline, lambda client: [_view(client, view)[0] for view in views])
+    """Drop the views of tables that dlt is about to drop: Postgres drops no table that a view reads."""
+    tables = list(tables)
+
+    def statements(client: Any) -> Iterator[str]:
+        yield from (_view(client, view)[0] for _, view in _histories(tables))
+        if isinstance(pipeline.destination, dlt.destinations.postgres):
+            yield from _drop_models(client)
+
+    if tables:
+        _change(pipeline, statements)
+
+
+def _drop_models(client: Any) -> Iterator[str]:
+    """The statement that drops the views of `automatum models`, which may be in a dataset of their own."""
+    query = (
+        "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n "
+        "ON n.oid = c.relnamespace WHERE c.relkind = 'v' AND position(%s IN obj_description(c.oid, 'pg_class')) > 0"
+    )
+    if found := [name for (name,) in client.execute_sql(query, f"{MODELS_MARK}{client.dataset_name}, ")]:
+        logger.warning(
+            "The views of `automatum models` are dropped, because this load drops tables that they read. "
+            "Make them again: automatum models create"
+        )
+        yield f"DROP VIEW IF EXISTS {', '.join(found)}"
 
 
 def _change(pipeline: SupportsPipeline, statements: Callable[[Any], Iterable[str]]) -> None:

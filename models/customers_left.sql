@@ -1,0 +1,46 @@
+-- Which customers left, when, and with what?
+-- A row is a customer whose last listed contract is over, and a currency of the contracts that ended on the last day.
+-- last_day: the last day of the last term. left_on: the day after. lost_value: annual value (see contract_value_daily) of the
+-- terms that ended on the last day, in currency, before the fee; null if none has one. contracts: all that the customer ever
+-- had. may_return: at most renewal_gap_days ago, when a renewal would still close the gap.
+-- It does not say why. A customer of a contract without a last day, or with one that begins later, has not left, nor has one
+-- that never had a contract. Entitlements that the API no longer lists do not count: absence is no end.
+WITH last_days AS (
+  SELECT
+    c.organization_id,
+    c.customer_id,
+    c.vendor,
+    MIN(c.starts_on) AS first_day,
+    MAX(c.ends_on) AS last_day,
+    COUNT(*) AS contracts
+  FROM int_contracts AS c
+  WHERE c.customer_id IS NOT NULL
+  GROUP BY c.organization_id, c.customer_id, c.vendor
+  HAVING COUNT(*) = COUNT(c.ends_on)
+)
+SELECT
+  l.organization_id,
+  l.customer_id,
+  k.company_name,
+  l.vendor,
+  k.status,
+  l.first_day,
+  l.last_day,
+  l.last_day + 1 AS left_on,
+  s.today - l.last_day AS days_ago,
+  l.contracts,
+  c.currency,
+  SUM(c.annual_value) AS lost_value,
+  s.today - l.last_day <= s.renewal_gap_days AS may_return
+FROM last_days AS l
+CROSS JOIN model_settings AS s
+JOIN int_contracts AS c
+  ON c.organization_id = l.organization_id
+  AND c.customer_id = l.customer_id
+  AND c.vendor = l.vendor
+  AND c.ends_on = l.last_day
+LEFT JOIN stg_customers AS k ON k.organization_id = l.organization_id AND k.customer_id = l.customer_id
+WHERE l.last_day < s.today
+GROUP BY
+  l.organization_id, l.customer_id, k.company_name, l.vendor, k.status, l.first_day, l.last_day, l.contracts, c.currency,
+  s.today, s.renewal_gap_days
