@@ -247,8 +247,8 @@ def push_usage(organization: str | None) -> dict[str, Any]:
             # A ledger in a worker's home is lost with the worker, and its lines would be billed again.
             if confirm and not settings.ledger_url:
                 raise AirflowFailException(
-                    "No ledger: every worker needs the same ledger, so that no usage is billed twice. Create a "
-                    "connection automatum_ledger (Postgres), or set ledger_url."
+                    "No ledger: every worker needs the same ledger, so that no usage is billed twice. Set "
+                    "ledger_url in extra of the connection automatum, or in the variable dlt_secrets_toml."
                 )
             push_options = PushOptions(
                 **{name: options[name] for name in PUSH if options[name] is not None},

@@ -264,4 +264,4 @@ def connect(
     client = ApiClient(Sender(settings, clock, open_rate_limiter(settings, clock), budget))
     client.tokens.max_wait = max_wait
     endpoints, metering = resolve_endpoints(settings), resolve_metering(settings)
-    return ApiSession(settings, endpoints, clock, budget, client, metering, settings.max_delete_checks)
+    return ApiSession(settings, endpoints, clock, budget, client, metering, settings.delete_checks())

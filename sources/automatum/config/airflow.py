@@ -11,10 +11,9 @@
 | Connection `automatum` | `sources.automatum`: login is `client_id`, password `client_secret`, host the base URL |
 | Connection `automatum_<organization>` | `sources.automatum.<organization>`: the same for one of several |
 | Connection `automatum_warehouse` | `destination.<type>.credentials`, or the DuckDB file |
-| Connection `automatum_ledger` | `sources.automatum.ledger_url` |
 
 A lower row overrides the rows above it, and every row overrides the environment and the files of the worker. `extra`
-of a connection holds further keys of the same section as JSON.
+of a connection holds further keys of the same section as JSON, such as `ledger_url`.
 
 A task reads each of them once, with one request to Airflow. dlt's own provider for Airflow requests a variable for each
 key in each section, about a hundred requests a run; it is removed while this provider is active.
@@ -27,7 +26,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 import tomlkit
@@ -40,10 +38,9 @@ from .dlt_internals import BaseDocProvider, document_of, provider_first, replace
 
 PROVIDER = "Airflow connections and variables"
 CONFIG, SECRETS = "automatum_config", "dlt_secrets_toml"
-API, WAREHOUSE, LEDGER = "automatum", "automatum_warehouse", "automatum_ledger"
+API, WAREHOUSE = "automatum", "automatum_warehouse"
+_REMOVED = "automatum_ledger"
 _DLTS_OWN = "Airflow Secrets TOML Provider"
-_POSTGRES = frozenset({"postgres", "postgresql"})
-_FILES = frozenset({"duckdb", "sqlite", "fs", "file"})
 
 Document = dict[str, Any]
 
@@ -88,7 +85,7 @@ class AirflowProvider(BaseDocProvider):
         api: list[tuple[str, tuple[str, ...]]] = [(API, ())]
         if self._organization:
             name = f"{API}_{self._organization}"
-            if name in (WAREHOUSE, LEDGER):
+            if name in (WAREHOUSE, _REMOVED):
                 raise ConfigurationError(
                     "sources.automatum.organizations",
                     f"the connection {name} already has another meaning.",
@@ -98,8 +95,12 @@ class AirflowProvider(BaseDocProvider):
         for name, below in api:
             if connection := _connection(name):
                 _merge(document, _nested(sealed(_api(name, connection)), "sources", "automatum", *below))
-        if connection := _connection(LEDGER):
-            _merge(document, _nested(sealed({"ledger_url": _ledger_url(connection)}), "sources", "automatum"))
+        if _connection(_REMOVED):
+            raise ConfigurationError(
+                f"connection {_REMOVED}",
+                "was removed.",
+                f"Write its URL as ledger_url into extra of the connection {API}, and delete {_REMOVED}.",
+            )
         if connection := _connection(WAREHOUSE):
             self.warehouse, credentials = _warehouse(connection)
             _merge(document, sealed(credentials))
@@ -161,11 +162,21 @@ def root_of(connection: Any) -> str:
 
 
 def _warehouse(connection: Any) -> tuple[AirflowWarehouse, Document]:
-    """The destination, and its credentials as settings of dlt."""
-    kind, extra = _kind(WAREHOUSE, connection)
-    if kind in _FILES:
+    """The destination, and its credentials as settings of dlt.
+
+    Airflow turns a type without a provider package into `generic`; then `destination` in `extra` names the type.
+    """
+    extra = _extra(WAREHOUSE, connection)
+    kind = str(extra.pop("destination", None) or connection.conn_type or "").lower()
+    if kind in ("", "generic"):
+        raise ConfigurationError(
+            f"connection {WAREHOUSE}",
+            "the type of the connection is missing or generic.",
+            'Name the type in extra, such as {"destination": "postgres"}.',
+        )
+    if kind == "duckdb":
         return AirflowWarehouse("duckdb", connection.host or connection.schema or None), {}
-    destination = "postgres" if kind in _POSTGRES else kind
+    destination = "postgres" if kind == "postgresql" else kind
     settings = {
         "host": connection.host,
         "port": connection.port,
@@ -175,34 +186,6 @@ def _warehouse(connection: Any) -> tuple[AirflowWarehouse, Document]:
     }
     credentials = {**{key: value for key, value in settings.items() if value}, **extra}
     return AirflowWarehouse(destination), _nested(credentials, "destination", destination, "credentials")
-
-
-def _ledger_url(connection: Any) -> str:
-    kind, _ = _kind(LEDGER, connection)
-    if kind in _FILES:
-        return f"sqlite:///{connection.host or connection.schema or ''}"
-    if kind not in _POSTGRES:
-        raise ConfigurationError(f"connection {LEDGER}", f"the ledger needs postgres or sqlite, not {kind}.")
-    user = quote(connection.login or "", safe="")
-    password = f":{quote(connection.password, safe='')}" if connection.password else ""
-    port = f":{connection.port}" if connection.port else ""
-    return f"postgresql://{user}{password}@{connection.host or ''}{port}/{connection.schema or ''}"
-
-
-def _kind(name: str, connection: Any) -> tuple[str, Document]:
-    """The type of a connection, and the other keys of its `extra`.
-
-    Airflow turns a type without a provider package into `generic`; then `destination` in `extra` names the type.
-    """
-    extra = _extra(name, connection)
-    kind = str(extra.pop("destination", None) or connection.conn_type or "").lower()
-    if kind in ("", "generic"):
-        raise ConfigurationError(
-            f"connection {name}",
-            "the type of the connection is missing or generic.",
-            'Name the type in extra, such as {"destination": "postgres"}.',
-        )
-    return kind, extra
 
 
 def _extra(name: str, connection: Any) -> Document:

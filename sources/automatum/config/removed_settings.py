@@ -17,6 +17,8 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "reread_pages": "Remove it: a list that changes while it is read is read again if it has up to 100 pages.",
     "chunk_rows": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
     "chunk_seconds": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
+    "max_delete_checks": "Remove it: a run asks for as many missing rows as a quarter of the requests of an hour "
+    "(application_limits), which is 250 as documented. The others wait for the next sync.",
     "organization_limits": "Remove it: the organization has ten times the limits of the application "
     "(application_limits), and never less than documented.",
     "retry_attempts": "Remove it: a failing request is given up after six attempts.",

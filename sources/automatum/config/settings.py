@@ -46,7 +46,7 @@ DEFAULT_DAYS = 365
 EARLIEST = date(2000, 1, 1)
 """No report begins earlier: each quarter of a year costs two requests, and no marketplace is older."""
 _CHOICES = {"deletes": ("soft", "hard", "ignore"), "table_format": ("delta", "iceberg", None)}
-_LEAST = {"lookback_days": 0, "max_delete_checks": 0, "metering_grace_minutes": 0, "metering_max_amount": 0}
+_LEAST = {"lookback_days": 0, "metering_grace_minutes": 0, "metering_max_amount": 0}
 _POSITIVE = ("report_window_days", "request_timeout")
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(min|h|d)")
 _SECONDS = {"min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -111,7 +111,6 @@ class AutomatumSettings(_Origin):
         table_format: `delta` or `iceberg`, for the destination `filesystem`.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
         report_window_days: Days of the longest range that a report is asked for; by default 90.
-        max_delete_checks: Requests for single rows that a run may send, to find out whether they are deleted.
         request_timeout: Seconds to wait for a connection, and for each part of an answer. A failing request is given up
             after six attempts, or after four times as long.
     """
@@ -143,7 +142,6 @@ class AutomatumSettings(_Origin):
     table_format: str | None = None
     lookback_days: int = 35
     report_window_days: int | None = None
-    max_delete_checks: int = 250
     request_timeout: float = 30.0
 
     def check(self) -> None:
@@ -196,6 +194,10 @@ class AutomatumSettings(_Origin):
             (max(requests, *(10 * one for one, within in limits if within <= seconds), 0), seconds)
             for requests, seconds in ORGANIZATION_LIMITS
         )
+
+    def delete_checks(self) -> int:
+        """Requests for missing rows that a run may send, to find out whether they are deleted: of an hour a quarter."""
+        return max(1, int(min(requests * 3600 / seconds for requests, seconds in self.app_limits()) / 4))
 
     def first_day(self, today: date | None = None) -> date:
         """First day (UTC) of the reports.

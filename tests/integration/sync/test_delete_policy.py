@@ -153,7 +153,7 @@ def test_a_run_asks_for_as_many_missing_rows_as_it_may_and_says_how_many_wait_i3
     site.sync("customers")
     gone = sandbox.rows.ids("customers")[50:80]
     sandbox.rows.delete("customers", gone)
-    site.settings["max_delete_checks"] = 12
+    site.settings["application_limits"] = [[51, 3600]]
     runs = [site.sync("customers") for _ in range(3)]
     assert [one.code for one in runs] == [0, 0, 0]
     assert [one.counts("customers")[2] for one in runs] == [12, 12, 6]

@@ -110,19 +110,15 @@ CASES = {
                 password="pass/word@1",
                 extra={"connect_timeout": 7},
             ),
-            "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(
-                conn_type="postgres", host="db", schema="ledger", login="loader", password="pass/word@1"
-            ),
         },
-        "ledger_url",
+        "client_id",
     ),
     "duckdb": case(
         {
             **_APP,
             "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(conn_type="duckdb", host="/data/market.duckdb"),
-            "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(conn_type="sqlite", host="/data/ledger.sqlite"),
         },
-        "ledger_url",
+        "client_id",
     ),
     "generic": case(
         {
@@ -130,14 +126,15 @@ CASES = {
             "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(
                 conn_type="generic", host="db", schema="market", extra={"destination": "postgres", "connect_timeout": 7}
             ),
-            "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(
-                conn_type="generic", host="/data/ledger.sqlite", extra={"destination": "sqlite"}
-            ),
         },
-        "ledger_url",
+        "client_id",
     ),
     "connection automatum_warehouse": case(
         {**_APP, "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(conn_type="generic", host="db")}, "client_id"
+    ),
+    "connection automatum_ledger": case(
+        {**_APP, "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(conn_type="sqlite", host="/data/ledger.sqlite")},
+        "client_id",
     ),
     "secrets": case(
         {
@@ -157,7 +154,6 @@ SAID = [
     "a quota-password b",
     "a secret-of-globex b",
     "a pass/word@1 b",
-    "a pass%2Fword%401 b",
     "a secret-in-toml b",
     "a secret-after b",
 ]
@@ -207,8 +203,7 @@ def test_each_organization_has_its_connection_over_what_is_common(shown):
     }
 
 
-def test_a_postgres_warehouse_and_ledger_are_connections(shown):
-    """A password with signs that a URL has to escape."""
+def test_a_postgres_warehouse_is_a_connection(shown):
     found = shown[0]["postgres"]
     assert found["warehouse"] == ["postgres", None]
     assert found["postgres"] == {
@@ -219,12 +214,10 @@ def test_a_postgres_warehouse_and_ledger_are_connections(shown):
         "database": "market",
         "connect_timeout": 7,
     }
-    assert found["settings"] == {"ledger_url": "postgresql://loader:pass%2Fword%401@db/ledger"}
 
 
 def test_a_duckdb_warehouse_is_a_file(shown):
     assert shown[0]["duckdb"]["warehouse"] == ["duckdb", "/data/market.duckdb"]
-    assert shown[0]["duckdb"]["settings"] == {"ledger_url": "sqlite:////data/ledger.sqlite"}
 
 
 def test_extra_says_what_a_generic_connection_is(shown):
@@ -232,9 +225,15 @@ def test_extra_says_what_a_generic_connection_is(shown):
     found = shown[0]["generic"]
     assert found["warehouse"] == ["postgres", None]
     assert found["postgres"] == {"host": "db", "database": "market", "connect_timeout": 7}
-    assert found["settings"] == {"ledger_url": "sqlite:////data/ledger.sqlite"}
     assert shown[0]["connection automatum_warehouse"]["exit_code"] == 78
     assert '"destination"' in shown[0]["connection automatum_warehouse"]["error"]
+
+
+def test_the_connection_of_the_ledger_was_removed_and_is_not_ignored(shown):
+    """I5: a ledger that is left out would bill usage again."""
+    found = shown[0]["connection automatum_ledger"]
+    assert found["exit_code"] == 78
+    assert "ledger_url into extra of the connection automatum" in found["error"]
 
 
 def test_two_variables_hold_whole_documents(shown):

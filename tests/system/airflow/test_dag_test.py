@@ -81,6 +81,13 @@ def tried(installation, served, tmp_path):
     return run
 
 
+def with_ledger(served, folder):
+    """The connection of the only organization, with a ledger in its extra."""
+    own = one_organization(served)["automatum"]
+    extra = {**json.loads(own["extra"]), "ledger_url": f"sqlite:///{folder / 'ledger.sqlite'}"}
+    return {"automatum": {**own, "extra": json.dumps(extra)}}
+
+
 def rows(folder, sql):
     with duckdb.connect(str(folder / "market.duckdb"), read_only=True) as connection:
         return connection.execute(f"USE automatum; {sql}").fetchall()
@@ -137,7 +144,7 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
     seen = tried(single=True, tables=["customers", "entitlements"], **options)
     assert seen.of(NAMES[0])["entitlements"] == "success" and seen.of(NAMES[0])["push"] == "failed"
     assert not served.sandbox.metering.accepted
-    ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
+    ledger = with_ledger(served, tmp_path)
     for new in (True, False):
         begun = {**options, "new_ledger": new}
         assert tried(ledger, single=True, tables=["customers"], **begun).of(NAMES[0])["push"] == "success"
@@ -148,7 +155,7 @@ def test_m11_an_approval_gets_its_digest_whatever_else_is_open(tried, served, tm
     """As found: one open line anywhere failed the dry run before its digest was handed on, so nobody could approve."""
     rows = rows_of(served.sandbox, most=4)
     usage = write_csv([*rows, {**rows[0], "customer_id": ""}], tmp_path / "usage.csv")
-    ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
+    ledger = with_ledger(served, tmp_path)
     options = {"usage": str(usage), "confirm": True, "approval": True, "new_ledger": True}
     tables = {"tables": ["customers", "entitlements"]}
     dry = tried(ledger, single=True, **tables, **options)

@@ -118,6 +118,13 @@ def test_an_organization_has_ten_times_the_limits_of_an_application_and_not_less
     assert resolve_settings({**CREDENTIALS, "application_limits": limits}).org_limits() == organization
 
 
+@pytest.mark.parametrize(
+    ("limits", "checks"), [(None, 250), ([[300, 60], [8000, 3600]], 2000), ([[1, 1]], 900), ([[3, 3600]], 1)]
+)
+def test_a_run_asks_for_missing_rows_with_a_quarter_of_the_requests_of_an_hour(limits, checks):
+    assert resolve_settings({**CREDENTIALS, "application_limits": limits}).delete_checks() == checks
+
+
 @pytest.mark.parametrize("value", [0, -1])
 def test_bounds_are_above_zero(value):
     assert refused(request_timeout=value).key == "sources.automatum.request_timeout"
