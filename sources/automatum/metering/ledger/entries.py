@@ -103,14 +103,16 @@ class Entry:
         return replace(self, state="unbilled", why=why, error=text)
 
     def with_carried(self, confirmed: bool) -> Entry:
-        """The entry after a line that is carried from it has changed: settled if all is billed, else open again."""
+        """The entry after a line that is carried from it has changed: settled if all is billed, else open."""
         if self.why == "differs" and not (self.line.units or self.accepted_units or self.carried_units):
             text = "The usage does not contain it any more, and nothing of it is billed."
             return replace(self, state="settled", why="never", error=text)
-        carried = (self.state, self.why) == ("settled", "carried")
-        if self.state in ("unbilled", "conflict") and self.agrees and self.carried_units:
-            return self.judged()
-        return self.judged(confirmed) if carried and not (self.agrees and self.carried_units) else self
+        if self.state == "unbilled" or self.why == "differs":
+            return self.judged() if self.agrees and self.carried_units else self
+        taken = self.state in TAKEN or self.why in ("billed", "carried")
+        if taken and (not self.agrees or (self.why == "carried" and not self.carried_units)):
+            return self.judged(confirmed)
+        return self
 
     def with_asked(self, line: Line, source: str, confirmed: bool) -> Entry:
         """The entry after a push has asked for this line: in conflict if a taken line differs; healed if it agrees.

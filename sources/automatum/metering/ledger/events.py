@@ -100,6 +100,15 @@ def place_waiting(connection: Connection, call_id: str, now: datetime) -> None:
                 rows.close(connection, [item.id], now, EVENT, _APPLIED)
 
 
+def answer_late(connection: Connection, attempt_id: str, line_ids: Collection[str], now: datetime) -> None:
+    """Note that the API took lines of a call, about which a person has decided before the answer came."""
+    entries = rows.fetch(connection, line_ids)
+    query = select(ATTEMPTS).where(ATTEMPTS.c.attempt_id == attempt_id)
+    for call in connection.execute(query).mappings().all():
+        if entry := entries.get(call["line_id"]):
+            _apply(connection, "submitted", call, entry, "", now)
+
+
 def _place(
     connection: Connection, kind: Kind, call_id: str, dimensions: Collection[str], reason: str, now: datetime
 ) -> tuple[tuple[str, ...], str]:
@@ -149,15 +158,14 @@ def _taken(entry: Entry, call: RowMapping, confirmed: bool) -> Entry:
     if entry.state in ("sending", "unknown"):
         units, price = call["units"], call["price"]
         return replace(entry, state="accepted", accepted_units=units, accepted_price=price).judged(confirmed)
+    if entry.accepted_units is None:
+        # Its usage may have been sent again, carried or given up since.
+        return _disagree(entry, call, "It became known that it was taken, after it was held not to be billed.")
     if entry.state in ("accepted", "confirmed"):
         return entry.judged(confirmed)
-    if entry.why == "never" and entry.accepted_units is not None:
-        return entry  # What need not be billed is the rest of it.
-    if entry.state == "unbilled" or entry.why in ("never", "refused by the marketplace"):
-        return _disagree(entry, call, "An event says that it was taken, after it was held not to be billed.")
     if entry.why == "billed" and confirmed:
         return replace(entry, why="").judged(confirmed)
-    return entry
+    return entry  # What a person gave up, or what differs, is the rest of it.
 
 
 def _failed(entry: Entry, call: RowMapping, reason: str) -> Entry:
@@ -178,7 +186,7 @@ def _of_earlier_call(kind: Kind, call: RowMapping, entry: Entry) -> Entry:
     if kind == "failed" or call["state"] == "accepted":
         return entry
     units = format_decimal(Decimal(call["units"]))
-    text = f"An event says that an earlier call of it with {units} units was taken, and it was sent again since."
+    text = f"It became known that an earlier call of it with {units} units was taken, and it was sent again since."
     return replace(entry, state="conflict", why="events disagree", error=text)
 
 

@@ -16,7 +16,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, Table, and_, func, select, tuple_, update
 
 from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError
@@ -138,6 +138,11 @@ class Ledger(LedgerDatabase):
                 if after.state == "accepted" and rows.confirmed(connection, [after]):
                     after = replace(after, state="confirmed")
                 rows.save(connection, [after])
+                if after.state == "unbilled":
+                    # If an event says that this call was taken after all, it is news.
+                    call = (ATTEMPTS.c.attempt_id == entry.attempt_id, ATTEMPTS.c.line_id == entry.id)
+                    taken = (*call, ATTEMPTS.c.state == "accepted")
+                    connection.execute(update(ATTEMPTS).where(*taken).values(state="unbilled"))
                 data: dict[str, Any] = {"before": _facts(entry), "after": _facts(after)}
                 data |= {"child": change.child.id} if change.child else {}
                 more = {"source": entry.source, "by": by, "closed_by": by or "hand"}

@@ -19,7 +19,7 @@ from ..model import Line, Refusal, exact
 from . import rows
 from .database import LedgerDatabase
 from .entries import TAKEN, Attempt, Entry, Outcome
-from .events import place_waiting
+from .events import answer_late, place_waiting
 from .tables import ATTEMPTS, JOURNAL, batches, shorten
 
 PROCESS_ENDED = "The process ended before it received the API's answer."
@@ -122,7 +122,8 @@ class Run:
     ) -> None:
         """Record the API's answer, or that there was none.
 
-        A line that an event or a person has settled meanwhile keeps its state.
+        A line that an event or a person has settled meanwhile keeps its state, unless the API took what is held not to
+        be billed: that is a conflict.
 
         Args:
             attempt: From `claim`.
@@ -135,11 +136,10 @@ class Run:
         common = {"status_code": status_code, "reference": reference, "response": shorten(response), "ended_at": now}
         sent = {line.id: line for line in attempt.lines}
         with self._database.write() as connection:
-            changed = [
-                _answered(entry, outcomes[entry.id], sent[entry.id], now)
-                for entry in _waiting(connection, attempt, outcomes)
-            ]
-            rows.save(connection, changed)
+            waiting = _waiting(connection, attempt, outcomes)
+            rows.save(connection, [_answered(entry, outcomes[entry.id], sent[entry.id], now) for entry in waiting])
+            taken = {line_id for line_id, outcome in outcomes.items() if outcome.state == "accepted"}
+            answer_late(connection, attempt.id, taken - {entry.id for entry in waiting}, now)
             for outcome in dict.fromkeys(outcomes.values()):
                 ids = [line_id for line_id, one in outcomes.items() if one == outcome]
                 values = {**common, "state": outcome.state, "error": shorten(outcome.error)}

@@ -170,3 +170,72 @@ def test_a_failed_call_opens_what_was_carried_beside_it(ledger):
     assert (entry.state, entry.open_units, entry.carried_units) == ("unbilled", 5, 3)
     hear(ledger, "failed", "m-2")
     assert ledger.fetch([line.id])[line.id].open_units == 8
+
+
+def test_a_call_that_was_taken_after_a_person_said_no_and_sent_again_is_a_conflict(ledger):
+    """The API accepted it, a person found that it was not billed, and it was sent again: both calls are billed then."""
+    line = LINES[0]
+    send(ledger, lines=[line])
+    decide(ledger, line, "unbilled", "rejected")
+    send(ledger, lines=[line], reference="m-2", again=[line.id])
+    assert seen(ledger) == ("accepted", "")
+    hear(ledger, "confirmed", "m-1")
+    assert seen(ledger) == ("conflict", "events disagree")
+
+
+def carry(ledger, line, units):
+    late = make_like(line, starts_at=make_line(9).starts_at, units=Decimal(units), carried_from=line.id, carry_number=1)
+    send(ledger, lines=[late], reference="c-1")
+    return late
+
+
+def test_a_call_that_was_taken_after_its_usage_was_carried_is_a_conflict(ledger):
+    line = LINES[0]
+    send(ledger, "unknown", [line])
+    decide(ledger, line, "unbilled", "rejected")
+    carry(ledger, line, "5")
+    assert seen(ledger) == ("settled", "carried")
+    hear(ledger, "confirmed", "m-1")
+    assert seen(ledger) == ("conflict", "events disagree")
+
+
+def test_a_carried_line_that_was_taken_after_all_opens_the_line_that_was_billed_meanwhile(ledger):
+    line = LINES[0]
+    send(ledger, "unbilled", [line])
+    late = carry(ledger, line, "5")
+    decide(ledger, late, "unbilled", "rejected")
+    assert seen(ledger) == ("unbilled", "rejected")
+    send(ledger, lines=[line], reference="m-2", again=[line.id])
+    hear(ledger, "confirmed", "c-1")
+    assert seen(ledger, late) == ("conflict", "events disagree")
+    assert seen(ledger) == ("conflict", "differs")
+    assert ledger.fetch([line.id])[line.id].open_units == -5
+
+
+def test_news_of_a_carried_line_does_not_close_a_disagreement(ledger):
+    line = LINES[0]
+    send(ledger, lines=[line])
+    with ledger.run("u", [], "ann") as run:
+        run.record(asked=[make_like(line, units=Decimal(8))])
+        run.end(complete=True)
+    carry(ledger, line, "3")
+    assert seen(ledger) == ("settled", "carried")
+    hear(ledger, "confirmed", "m-1")
+    hear(ledger, "failed", "m-1")
+    assert seen(ledger) == ("conflict", "events disagree")
+    hear(ledger, "confirmed", "c-1")
+    assert seen(ledger) == ("conflict", "events disagree")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_answer_after_a_persons_word_is_not_forgotten(ledger, again):
+    """The run lost its lock, another one took it for dead, and a person decided; then the answer came."""
+    line = LINES[0]
+    with ledger.run("u", [line], "ann") as slow:
+        attempt = slow.claim("body", [line])
+        slow.end(complete=False)
+        decide(ledger, line, "unbilled", "rejected")
+        if again:
+            send(ledger, lines=[line], reference="m-2", again=[line.id])
+        slow.answer(attempt, {line.id: Outcome("accepted")}, reference="m-1")
+    assert seen(ledger) == ("conflict", "events disagree")

@@ -231,14 +231,14 @@ def test_two_lines_of_one_call_do_not_bill_the_same_usage(ledger):
 
 
 def test_an_attempt_moves_only_the_lines_that_it_sent(ledger):
-    """An answer that comes late does not settle what has been sent again since."""
+    """An answer that comes late does not settle what has been sent again since. Only a yes changes it: see events."""
     line = make_line()
     with ledger.run("u", [line], "ann") as run:
         late = run.claim("first", [line])
         answer(run, late, Outcome("unknown", "no answer"))
         decide(ledger, line, "unbilled", "rejected")
         again = run.claim("second", [line], again=[line.id])
-        answer(run, late)
+        answer(run, late, Outcome("unbilled", "400"))
         run.give_back(late, error="429")
         assert only(ledger).state == "sending"
         answer(run, again)
