@@ -17,6 +17,9 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "reread_pages": "Remove it: a list that changes while it is read is read again if it has up to 100 pages.",
     "chunk_rows": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
     "chunk_seconds": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
+    "accept_rejected": "Remove it: a table is incomplete (exit 65) while the API lists records that cannot be loaded, "
+    "and its other rows are loaded as usual. _automatum_rejected names what is missing: set `key` of the endpoint, or "
+    "let the vendor correct the records.",
     "max_delete_checks": "Remove it: a run asks for as many missing rows as a quarter of the requests of an hour "
     "(application_limits), which is 250 as documented. The others wait for the next sync.",
     "organization_limits": "Remove it: the organization has ten times the limits of the application "

@@ -105,7 +105,6 @@ class AutomatumSettings(_Origin):
         models: Definitions of the views of `automatum models` that differ from the default, such as `annual_days`.
         deletes: Rows that are gone: `soft` sets `_deleted_at`, `hard` removes them, `ignore` leaves them.
         accept_organization: Id to which Automatum has changed that of the organization whose rows the dataset has.
-        accept_rejected: A sync is complete although records could not be loaded.
         max_age: Age of a table's last complete sync above which it is too old, such as `26h` (`min`, `h`, `d`).
         history: Keep each version of each row in `<table>_history`.
         table_format: `delta` or `iceberg`, for the destination `filesystem`.
@@ -136,7 +135,6 @@ class AutomatumSettings(_Origin):
     models: dict[str, Any] | None = None
     deletes: str = "soft"
     accept_organization: str | None = None
-    accept_rejected: bool = False
     max_age: str | None = None
     history: bool = False
     table_format: str | None = None

@@ -125,7 +125,7 @@ def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None
 
 def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> str:
     """A digest of the settings that a verdict depends on."""
-    words = endpoint, settings.deletes, settings.accept_rejected, settings.report_window_days
+    words = endpoint, settings.deletes, settings.report_window_days
     return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()
 
 

@@ -324,7 +324,7 @@ class TableSync(ABC):
         self.started = True
 
     def _refuse_rejected(self) -> None:
-        """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""
+        """Say how many records could not be loaded; a table with such is incomplete."""
         result = self.result
         result.rejected = (self.unkeyed if self.started else 0) + len(self._rejections.failed)
         words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
@@ -332,7 +332,7 @@ class TableSync(ABC):
         judged = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
         if judged and result.rejected and words not in result.reason:
             result.reason = f"{words}; {result.reason}" if result.reason else words
-            result.verdict = result.verdict if self.settings.accept_rejected else Verdict.INCOMPLETE
+            result.verdict = Verdict.INCOMPLETE
 
     def create_tables(self, lacking: set[str]) -> Tables:
         """Tables of no rows, for which dlt creates what the destination lacks; after the tables of `extract`.

@@ -2,7 +2,7 @@
 
 import os
 
-from automatum.config.settings import SETTINGS
+from automatum.config.settings import NAMES, SETTINGS
 from tests.support.settings_page import PAGE, descriptions, filled
 
 
@@ -16,3 +16,7 @@ def test_the_list_of_settings_is_current():
 def test_each_setting_describes_itself():
     assert list(descriptions()) == list(dict.fromkeys(descriptions()))
     assert set(descriptions()) == set(SETTINGS)
+
+
+def test_there_are_at_most_28():
+    assert len(NAMES) <= 28
