@@ -16,7 +16,6 @@ import automatum
 from automatum import Target, automatum_source
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError, ScopeMissing, Unproven
-from automatum.warehouse.sql import stream_columns
 from automatum_sandbox import AppConfig
 from tests.integration.sync.test_multi_org import TWO, several
 from tests.support.desk import SMALL, api_requests
@@ -208,23 +207,6 @@ def test_history_goes_on_over_a_replaced_table(start, desk):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table_format", [None, "delta", "iceberg"])
-def test_files_are_refreshed_and_replaced_whole_i1(sandbox, desk, table_format):
-    """Parquet, Delta and Iceberg: all modes in turn, with changes between them."""
-    desk.set(table_format=table_format)
-    lake = dlt.destinations.filesystem(bucket_url=(desk.folder / "lake").as_uri())
-    modes = [{"refresh": mode} for mode in ("drop_sources", "drop_resources", "drop_data")]
-    for options in ({}, *modes, {"write_disposition": "replace"}, {}):
-        pipeline = pipeline_of(desk, lake)
-        pipeline.run(automatum_source(), **options)
-        for table, wanted in listed(sandbox).items():
-            rows = stream_columns(pipeline, table, ("_deleted_at", *COLUMNS[table]))
-            found = [tuple(map(str, row)) for deleted_at, *row in rows if deleted_at is None]
-            assert sorted(found) == sorted(wanted), (table, options)
-        change(sandbox)
-
-
-@pytest.mark.slow
 def test_the_rows_of_other_organizations_are_not_dropped_i1(start, desk):
     """A table of several organizations is refreshed and replaced for all of them, or not at all."""
     several(desk, start)
@@ -375,14 +357,3 @@ def test_readers_of_a_dataset_do_not_write(small, desk):
     with dataset.sql_client as client, pytest.raises(DatabaseException, match="read-only"):
         client.execute_sql("DELETE FROM customers")
     assert desk.counts()["customers"] == SMALL["customers"]
-
-
-@pytest.mark.slow
-def test_files_are_read_by_dlt_after_syncs_that_change_nothing(small, desk):
-    """D3: the schema of an unchanged sync of Parquet files said nothing of the tables of rows."""
-    desk._monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (desk.folder / "lake").as_uri())
-    for _ in range(3):
-        assert desk.sync("--destination", "filesystem").code == 0
-        dataset = automatum.dataset(Target(destination="filesystem"))
-        assert len(dataset["customers"].fetchall()) == SMALL["customers"]
-        assert dataset["_automatum_rejected"].fetchall() == []

@@ -120,35 +120,6 @@ def test_a_notebook_needs_no_pipeline(large, desk, pipeline):
             pipeline_has_run = True
 
 
-@pytest.mark.slow
-def test_another_destination(small, desk):
-    """Parquet files in a folder: no SQL database is needed, and a second run adds nothing that is there."""
-    pipeline = dlt.pipeline(
-        "files",
-        destination=dlt.destinations.filesystem(bucket_url=(desk.folder / "lake").as_uri()),
-        dataset_name="automatum",
-        pipelines_dir=str(desk.folder / "pipelines"),
-    )
-    pipeline.run(automatum_source(), loader_file_format="parquet")
-
-    def read(table):
-        files = pyarrow.dataset.dataset(desk.folder / "lake" / "automatum" / table, format="parquet")
-        return files.to_table().to_pylist()
-
-    for table in ("customers", "entitlements", "private_offers"):
-        assert sorted(row["id"] for row in read(table)) == sorted(small.rows.ids(table))
-    assert len(read("analytics_revenue")) == 2 * SMALL["days"]
-    wanted = expected_lists(small)
-    assert len(read("entitlement_dimensions")) == len(wanted["entitlement_dimensions"])
-    ((_, value),) = [
-        (row["id"], row["value"]) for row in read("entitlements") if row["id"] == small.rows.ids("entitlements")[1]
-    ]
-    assert value == wanted["entitlements"][small.rows.ids("entitlements")[1]]["value"]
-    pipeline.run(automatum_source(), loader_file_format="parquet")
-    for table in ("customers", "entitlements", "private_offers"):
-        assert sorted({row["id"] for row in read(table)}) == sorted(small.rows.ids(table))
-
-
 def test_arguments_win_over_the_environment(start, desk):
     """What is passed is what is used; the rest still comes from configuration."""
     served = start(**SMALL)

@@ -83,7 +83,6 @@ def limited(**limit):
 COMPLETE = "works: all rows, and the verdict is `complete`"
 SCD2 = {"disposition": "merge", "strategy": "scd2"}
 INSERT_ONLY = {"disposition": "merge", "strategy": "insert-only"}
-UPSERT = {"disposition": "merge", "strategy": "upsert"}
 
 WAYS = [
     Way("`pipeline.run(automatum_source())`", COMPLETE),
@@ -111,9 +110,8 @@ WAYS = [
         "the same, for one resource or several",
         each(write_disposition="replace"),
     ),
-    Way('`{"disposition": "merge", "strategy": "upsert"}`', COMPLETE, options={"write_disposition": UPSERT}),
     Way(
-        '`write_disposition="append"`, `"skip"`, the strategies `scd2` and `insert-only`',
+        '`write_disposition="append"`, `"skip"`, the strategies `upsert`, `scd2` and `insert-only`',
         f"refused: `write_disposition`, because it {ONE_ROW}; set `history = true` for every version",
         options={"write_disposition": "append"},
         refused="write_disposition",
@@ -192,7 +190,7 @@ WAYS = [
     Way('`apply_hints(merge_key="email")`', "", of_customers(merge_key="email"), refused="merge_key"),
     Way(
         '`pipeline.run(source, table_format="delta")`',
-        "refused: `table_format`; set `table_format` in the [settings](configuration.md)",
+        "refused: `table_format`; tables have the format of the destination",
         options={"table_format": "delta"},
         refused="table_format",
     ),

@@ -185,16 +185,11 @@ def test_successful_commands_have_nothing_on_stderr(desk, start):
         "push ledger show",
         "push export",
         "apps list",
-        "sync --destination filesystem --pipelines-dir other",
-        "status --destination filesystem",
         "demo",
     ):
-        done = run(*arguments.split(), env={**os.environ, **FILES, "PYTHONWARNINGS": "default"})
+        done = run(*arguments.split(), env={**os.environ, "PYTHONWARNINGS": "default"})
         assert (done.returncode, done.stderr) == (0, ""), (arguments, done.stdout, done.stderr)
         assert done.stdout
-
-
-FILES = {"DESTINATION__FILESYSTEM__BUCKET_URL": "lake"}
 
 
 def write_usage(sandbox):

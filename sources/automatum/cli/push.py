@@ -219,7 +219,7 @@ def push_export(**given: Any) -> None:
             pipeline = open_pipeline(place, dataset, folder, apart_name)
             check_organization_kind(pipeline, bool(settings.organization))
             use_stored_owner(pipeline, settings)
-            return export_ledger(ledger, pipeline, settings.owner, settings.table_format), EXIT_COMPLETE
+            return export_ledger(ledger, pipeline, settings.owner), EXIT_COMPLETE
 
     run_and_show(work, given, show_loaded)
 

@@ -24,6 +24,7 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "(application_limits), which is 250 as documented. The others wait for the next sync.",
     "organization_limits": "Remove it: the organization has ten times the limits of the application "
     "(application_limits), and never less than documented.",
+    "table_format": "Remove it: tables have the format of the destination. For Parquet files, load to ducklake.",
     "retry_attempts": "Remove it: a failing request is given up after six attempts.",
     "retry_deadline": "Set request_timeout: a failing request is given up after four times as long.",
     "secret_max_age_days": "Remove it: a client secret is warned of after the 30 days that the vendor documents.",

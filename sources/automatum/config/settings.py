@@ -45,7 +45,7 @@ ORGANIZATION_LIMITS: Limits = ((500, 60.0), (10000, 3600.0))
 DEFAULT_DAYS = 365
 EARLIEST = date(2000, 1, 1)
 """No report begins earlier: each quarter of a year costs two requests, and no marketplace is older."""
-_CHOICES = {"deletes": ("soft", "hard", "ignore"), "table_format": ("delta", "iceberg", None)}
+_CHOICES = {"deletes": ("soft", "hard", "ignore")}
 _LEAST = {"lookback_days": 0, "metering_grace_minutes": 0, "metering_max_amount": 0}
 _POSITIVE = ("report_window_days", "request_timeout")
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(min|h|d)")
@@ -107,7 +107,6 @@ class AutomatumSettings(_Origin):
         accept_organization: Id to which Automatum has changed that of the organization whose rows the dataset has.
         max_age: Age of a table's last complete sync above which it is too old, such as `26h` (`min`, `h`, `d`).
         history: Keep each version of each row in `<table>_history`.
-        table_format: `delta` or `iceberg`, for the destination `filesystem`.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
         report_window_days: Days of the longest range that a report is asked for; by default 90.
         request_timeout: Seconds to wait for a connection, and for each part of an answer. A failing request is given up
@@ -137,7 +136,6 @@ class AutomatumSettings(_Origin):
     accept_organization: str | None = None
     max_age: str | None = None
     history: bool = False
-    table_format: str | None = None
     lookback_days: int = 35
     report_window_days: int | None = None
     request_timeout: float = 30.0

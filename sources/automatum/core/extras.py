@@ -10,11 +10,9 @@ from importlib.util import find_spec
 
 _REQUIREMENTS = {
     "botocore": "botocore>=1.35",
-    "deltalake": "deltalake>=1.0",
     "duckdb": "duckdb>=1.4",
     "hvac": "hvac>=2.3",
     "psycopg2": "psycopg2-binary>=2.9.9",
-    "pyiceberg": "pyiceberg[sql-sqlite]>=0.10",
     "redis": "redis>=5.2",
     "starlette": "starlette>=0.47",
     "uvicorn": "uvicorn>=0.34",

@@ -24,7 +24,7 @@ from ..schema.tables import owned
 from ..warehouse.catalog import update_catalog, write_views
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
-from ..warehouse.sql import stream_columns
+from ..warehouse.sql import organization_filter, read_rows
 from .figures import entry_figures
 from .ledger.ledger import Ledger
 from .ledger.location import KEY, default_ledger_url, ledger_owner
@@ -82,23 +82,20 @@ _READ: Mapping[StoredTable, Callable[[Ledger], Iterator[dict[str, Any]]]] = {
 
 
 @dlt.source(name="automatum_metering", section="automatum")
-def metering_ledger(
-    ledger: Ledger, organization_id: str | None = None, table_format: Any = None
-) -> Iterable[DltResource]:
+def metering_ledger(ledger: Ledger, organization_id: str | None = None) -> Iterable[DltResource]:
     """The ledger's lines, attempts and journal, as `metering_lines`, `metering_attempts` and `metering_journal`.
 
     Args:
         ledger: An open ledger; it is read while the source is read.
         organization_id: Organization of the ledger, a part of the key, if the dataset contains several organizations.
-        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
 
     Returns:
         A dlt source whose resources are merged by key, so that each run updates the destination.
     """
-    return [_resource(ledger, table, organization_id, table_format) for table in _READ]
+    return [_resource(ledger, table, organization_id) for table in _READ]
 
 
-def _resource(ledger: Ledger, table: StoredTable, organization_id: str | None, table_format: Any) -> DltResource:
+def _resource(ledger: Ledger, table: StoredTable, organization_id: str | None) -> DltResource:
     def batches() -> Iterator[pa.Table]:
         rows = _READ[table](ledger)
         # Also of a table without rows: with it dlt makes the table in the destination.
@@ -106,7 +103,7 @@ def _resource(ledger: Ledger, table: StoredTable, organization_id: str | None, t
         while batch := list(islice(rows, BATCH)):
             yield as_arrow(table, batch, organization_id)
 
-    return declare_resource(table.name, table, batches, organization_id, table_format)
+    return declare_resource(table.name, table, batches, organization_id)
 
 
 def declare_resource(
@@ -114,7 +111,6 @@ def declare_resource(
     table: StoredTable,
     read: Callable[[], Iterator[Any]],
     organization_id: str | None,
-    table_format: Any = None,
 ) -> DltResource:
     """A dlt resource that merges rows into a table of the export.
 
@@ -123,7 +119,6 @@ def declare_resource(
         table: The table.
         read: Yields Arrow tables (`as_arrow`).
         organization_id: Organization of the ledger, if the dataset contains several organizations.
-        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
     """
     made = _stored(table, organization_id)
     resource = dlt.resource(
@@ -134,7 +129,6 @@ def declare_resource(
         primary_key=made.key,
         columns=dlt_columns(made),
         references=references(made, EXPORTED if name in EXPORTED else (table.name,)),
-        table_format=table_format,
     )
     return resource.apply_hints(additional_table_hints={"description": made.description})
 
@@ -162,16 +156,13 @@ def as_arrow(table: StoredTable, rows: Iterable[Mapping[str, Any]], organization
         raise DestinationError(f"A number does not fit into its column of {table.name}: {error}.") from None
 
 
-def export_ledger(
-    ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None = None, table_format: Any = None
-) -> dict[str, int]:
+def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None = None) -> dict[str, int]:
     """Load the ledger to the pipeline's destination, and make the views of `VIEWS` where it is DuckDB or Postgres.
 
     Args:
         ledger: An open ledger.
         pipeline: Pipeline of the destination and dataset.
         organization_id: Organization of the ledger, if the dataset contains several organizations.
-        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
 
     Returns:
         Table to number of loaded rows.
@@ -182,7 +173,7 @@ def export_ledger(
     """
     refuse_older(ledger, pipeline, organization_id)
     try:
-        pipeline.run(metering_ledger(ledger, organization_id, table_format))
+        pipeline.run(metering_ledger(ledger, organization_id))
     except Exception as error:
         cause = error.__context__ or error.__cause__ or error
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
@@ -205,7 +196,7 @@ def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: st
         ConfigurationError: It lacks that call.
         DestinationError: The destination cannot be read.
     """
-    calls = stream_columns(pipeline, ATTEMPTS.name, ("attempt_id",), organization_id)
+    calls = read_rows(pipeline, ATTEMPTS.name, ("attempt_id",), organization_filter(organization_id))
     last = max((row[0] for row in calls), default=None)
     if last is not None and not ledger.has_call(last):
         raise ConfigurationError(
@@ -220,4 +211,4 @@ def export(session: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
     """Load the ledger of a session's settings, if it exists; returns table to number of rows."""
     settings = session.settings
     with Ledger.open(default_ledger_url(settings), session.clock, ledger_owner(settings)) as ledger:
-        return export_ledger(ledger, pipeline, settings.owner, settings.table_format) if ledger.exists else {}
+        return export_ledger(ledger, pipeline, settings.owner) if ledger.exists else {}

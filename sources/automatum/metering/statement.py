@@ -19,7 +19,7 @@ from ..core.errors import ConfigurationError
 from ..core.text import letters_and_digits
 from ..endpoints import CUSTOMERS
 from ..schema.metering_tables import LINES
-from ..warehouse.sql import read_column_names, stream_columns
+from ..warehouse.sql import column_names, organization_filter, read_rows
 from .export import as_arrow, read_sql
 from .figures import entry_figures
 
@@ -249,9 +249,9 @@ def _places(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]
 
 def read_accounts(pipeline: SupportsPipeline, organization_id: str | None = None) -> dict[str, str]:
     """Ids of accounts at the marketplaces to ids of customers, from the synced customers; empty if there are none."""
-    there = read_column_names(pipeline, CUSTOMERS.table)
+    there = column_names(pipeline, CUSTOMERS.table)
     names = [name for name in _ACCOUNTS if name in there]
     if not names:
         return {}
-    rows = stream_columns(pipeline, CUSTOMERS.table, ("id", *names), organization_id)
+    rows = read_rows(pipeline, CUSTOMERS.table, ("id", *names), organization_filter(organization_id))
     return {str(account): str(row[0]) for row in rows for account in row[1:] if account}

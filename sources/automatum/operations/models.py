@@ -16,7 +16,7 @@ from ..core.errors import ConfigurationError, DestinationError
 from ..core.redaction import first_line
 from ..schema.columns import normalize_identifier
 from ..warehouse.catalog import MODELS_MARK
-from ..warehouse.sql_client import reading_sql_client, unreadable_error
+from ..warehouse.sql_client import sql_client
 from .model_files import USER_TABLES, CompiledModel, compile_models, read_models
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Models:
             ConfigurationError: A table, or a view that `create` did not make, has the name of a model.
             DestinationError: The destination refuses the views, or cannot be reached.
         """
-        with reading_sql_client(self._pipeline) as client:
+        with sql_client(self._pipeline) as client:
             views, there = self._place(client), self._objects(client)
             compiled = self._compiled(client, views)
             _refuse_foreign(compiled, there, views)
@@ -98,7 +98,7 @@ class Models:
         Raises:
             DestinationError: A view of the user reads one of them, or the destination cannot be reached.
         """
-        with reading_sql_client(self._pipeline) as client:
+        with sql_client(self._pipeline) as client:
             views, there = self._place(client), self._objects(client)
             if statements := _drops(there, views):
                 self._execute(client, statements)
@@ -107,7 +107,7 @@ class Models:
 
     def show(self) -> dict[str, Any]:
         """Each model with its question, and whether its view is there: `yes`, `no`, or `not made by automatum`."""
-        with reading_sql_client(self._pipeline) as client:
+        with sql_client(self._pipeline) as client:
             views, there = self._place(client), self._objects(client)
             compiled = self._compiled(client, views)
         rows = []
@@ -145,7 +145,7 @@ class Models:
                     f"The views cannot be replaced: {first_line(error)}",
                     "A view of your own reads them. Drop it, run this again, and make it again.",
                 ) from None
-            raise unreadable_error(error) from error
+            raise
 
 
 def _is_ours(comment: str | None) -> bool:

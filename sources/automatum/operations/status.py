@@ -48,11 +48,11 @@ from ..warehouse.sql import (
     REJECTED_TABLE,
     SWEEPS_TABLE,
     as_utc,
+    column_names,
     json_object,
     organization_filter,
-    read_column_names,
     read_latest,
-    stream_columns,
+    read_rows,
 )
 from ..warehouse.target import Target
 
@@ -284,7 +284,7 @@ def read_sweeps(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
     """
     if has_organizations(pipeline):
         names = {one.owner: one.name for one in reversed(read_owners(pipeline, True))}
-        owners = sorted({owner for (owner,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
+        owners = sorted({owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
         every = {names.get(owner, owner): _status(pipeline, now, owner) for owner in owners}
         return {"organizations": dict(sorted(every.items()))}
     return _status(pipeline, now, None)
@@ -312,10 +312,10 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
     present = utc(now)
     tables, sweeps = _last_sweeps(pipeline, present, organization_id)
     columns = ("table_name", "resolved_at")
-    rejections = stream_columns(pipeline, REJECTED_TABLE, columns, organization_id=organization_id)
+    rejections = read_rows(pipeline, REJECTED_TABLE, columns, organization_filter(organization_id))
     rejected = Counter(table for table, resolved_at in rejections if resolved_at is None)
     # Not where an earlier version has loaded them.
-    counted = set(STATS_COLUMNS) <= read_column_names(pipeline, SWEEPS_TABLE)
+    counted = set(STATS_COLUMNS) <= column_names(pipeline, SWEEPS_TABLE)
     for table, figures in tables.items():
         figures["rejected"] = rejected[table]
         figures["recent"] = _recent_requests(pipeline, table, organization_id) if counted else None
@@ -333,7 +333,9 @@ def _last_sweeps(
     tables: dict[str, Any] = {}
     sweeps: dict[str, list[PastSweep]] = {}
     own = organization_filter(organization_id)
-    swept = {name for (name,) in stream_columns(pipeline, SWEEPS_TABLE, ("table_name",), organization_id)}
+    swept = {
+        name for (name,) in read_rows(pipeline, SWEEPS_TABLE, ("table_name",), organization_filter(organization_id))
+    }
     for table in sorted(swept):
         by = {"table_name": table, **own}
         for row in read_latest(pipeline, SWEEPS_TABLE, _COLUMNS, by, "finished_at", MOST_SWEEPS):
@@ -357,7 +359,7 @@ def _sweeps_under_way(
     """Sweeps whose pages were read after the last verdict of their table."""
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at", EXTRA)
-    for row in stream_columns(pipeline, PAGES_TABLE, columns, organization_id):
+    for row in read_rows(pipeline, PAGES_TABLE, columns, organization_filter(organization_id)):
         table, page, total, read_at, extra = row
         over = last_verdict(sweeps.get(table, ()), SweepFacts.from_json(json_object(extra)).part)
         if over and as_utc(read_at) < over:

@@ -15,8 +15,7 @@ from ..schema.log_tables import REJECTED_TABLE, SWEEPS_TABLE
 from ..sync.facts import MOST_KEYS, SweepFacts
 from ..sync.key_check import check_keys
 from ..sync.results import Verdict
-from ..warehouse.sql import count_rows, json_object, organization_filter, read_latest, select, stream_columns
-from ..warehouse.sql_client import reading_sql_client
+from ..warehouse.sql import count_rows, json_object, organization_filter, read_latest, read_rows
 
 _COLUMNS = {
     ORGANIZATION: ORGANIZATION,
@@ -109,7 +108,7 @@ def _count_off(pipeline: SupportsPipeline, endpoint: Endpoint, deletes: str) -> 
 
 
 def _owners(pipeline: SupportsPipeline) -> list[str | None]:
-    return sorted({owner for (owner,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
+    return sorted({owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
 
 
 def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | None) -> int | None:
@@ -123,9 +122,9 @@ def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | 
     facts = SweepFacts.from_json(json_object(extra))
     if verdict != Verdict.COMPLETE or not facts.full or facts.partial or len(facts.candidates) >= MOST_KEYS:
         return None
-    with reading_sql_client(pipeline) as client:
-        keys = select(client, endpoint.table, (endpoint.row_key,), {**own, DELETED_AT: None}, distinct=True)
-        live = sum(1 for _ in keys)
+    once = "SELECT DISTINCT {names} FROM {rows}"
+    keys = read_rows(pipeline, endpoint.table, (endpoint.row_key,), {**own, DELETED_AT: None}, once)
+    live = sum(1 for _ in keys)
     # Rows that are not listed wait for the next sweep, or are live at their own URLs.
     most = listed + len({*facts.candidates, *facts.off_list})
     return max(int(listed) - live, live - int(most), 0)

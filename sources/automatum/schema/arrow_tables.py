@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import accumulate, chain, repeat
 from typing import Any, cast
 
@@ -23,21 +22,6 @@ from .tables import child_table_of, own_table
 
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
 """Where a record may name its organization, if its table has no column for it."""
-
-
-@dataclass
-class ChildLists:
-    """The lists in the destination, where a load does not replace them: so that a list removes what it has lost.
-
-    Attributes:
-        stored: Child table to parent's key to the length of its list in the destination; is kept up to date.
-        removes: The destination can remove rows; else lost entries are marked deleted.
-        unknown: Length of a list that `stored` does not have.
-    """
-
-    stored: dict[str, dict[str, int]] = field(default_factory=dict)
-    removes: bool = True
-    unknown: int = 0
 
 
 class Table:
@@ -139,12 +123,15 @@ class Table:
         found = Values(records).pick(column.places)[0] or ()
         return {str(one) for one in found if type(one) in (str, int) and one != ""}
 
-    def arrow(self, pages: Sequence[Rows], lists: ChildLists | None = None) -> list[tuple[str, pa.Table]]:
+    def arrow(
+        self, pages: Sequence[Rows], lists: dict[str, dict[str, int]] | None = None
+    ) -> list[tuple[str, pa.Table]]:
         """Arrow tables of some rows, each with its table's name; their `_dlt_load_id` is still null.
 
         Args:
             pages: The rows of some pages; a key must not repeat.
-            lists: The child lists in the destination; None if a load replaces the lists of all parents in it.
+            lists: Child table to parent's key to the length of its list in the destination; is kept up to date. Entries
+                that a list has lost are removed. None where nothing is known of the destination.
         """
         records = list(chain.from_iterable(page.records for page in pages))
         keys = list(chain.from_iterable(page.keys for page in pages))
@@ -158,23 +145,20 @@ class Table:
         deleted_at, load_id = pa.nulls(len(keys), TIMESTAMP), pa.nulls(len(keys), pa.string())
         arrays += [json_array(rests), pa.array(hashes, pa.string()), read_at, deleted_at, load_id]
         made = [(self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema))]
+        lists = {} if lists is None else lists
         lengths: dict[str, dict[str, int]] = {}
         for child, found in zip(self.endpoint.children, entries, strict=True):
             own = [one or [] for one in found or repeat(None, len(keys))]
             lengths[child.table] = dict(zip(keys, map(len, own), strict=True))
-            counts = list(lengths[child.table].values())
-            if lists:
-                before = lists.stored.get(child.table, {})
-                counts = [max(count, before.get(key, lists.unknown)) for key, count in lengths[child.table].items()]
+            before = lists.get(child.table, {})
+            counts = [max(count, before.get(key, 0)) for key, count in lengths[child.table].items()]
             if any(counts):
                 parents = pa.record_batch([key_array, read_at], names=["key", "read_at"])
-                removes = lists is None or lists.removes
-                made.append((child.table, self._child_table(child, own, counts, parents, removes, unread)))
+                made.append((child.table, self._child_table(child, own, counts, parents, unread)))
         # Only now, because a row that cannot be converted raises an error.
         self.unread.update(unread)
-        if lists:
-            for table, known in lengths.items():
-                lists.stored.setdefault(table, {}).update(known)
+        for table, known in lengths.items():
+            lists.setdefault(table, {}).update(known)
         return made
 
     def _child_table(
@@ -183,7 +167,6 @@ class Table:
         lists: Sequence[list[Any]],
         counts: Sequence[int],
         parents: pa.RecordBatch,
-        removes: bool,
         unread: Counter[str],
     ) -> pa.Table:
         """The rows of a child table: of each parent as many as `counts` says. Those behind its list are removed."""
@@ -192,16 +175,12 @@ class Table:
         total = offsets[-1].as_py()
         places = pc.list_parent_indices(pa.ListArray.from_arrays(offsets, pa.nulls(total)))
         positions = pc.subtract(pa.array(range(total), pa.int64()), offsets.cast(pa.int64()).take(places))
-        read_at = parents["read_at"].take(places)
-        deleted_at, marks = pa.nulls(total, TIMESTAMP), pa.nulls(total, pa.bool_())
+        marks = pa.nulls(total, pa.bool_())
         if len(entries) < total:
             padded = map(lambda one, count: [*one, *repeat(None, count - len(one))], lists, counts)
             entries = list(chain.from_iterable(padded))
             gone = pc.greater_equal(positions, pa.array(map(len, lists), pa.int64()).take(places))
-            if removes:
-                marks = pc.if_else(gone, gone, marks)
-            else:
-                deleted_at = pc.if_else(gone, read_at, deleted_at)
+            marks = pc.if_else(gone, gone, marks)
         records = entries
         if set(map(type, entries)) != {dict}:
             records = [one if isinstance(one, dict) else {} for one in entries]
@@ -213,7 +192,8 @@ class Table:
             rests = [one or rest for one, rest in zip(odd, rests, strict=True)]
         owner = [pa.array([self.organization_id] * total, pa.string())] if self.organization_id is not None else []
         arrays = [*owner, parents["key"].take(places), positions, *arrays]
-        arrays += [json_array(rests), read_at, deleted_at, marks, pa.nulls(total, pa.string())]
+        read_at = parents["read_at"].take(places)
+        arrays += [json_array(rests), read_at, pa.nulls(total, TIMESTAMP), marks, pa.nulls(total, pa.string())]
         return pa.Table.from_arrays(arrays, schema=child_table_of(self.endpoint, child).schema)
 
 
@@ -229,18 +209,3 @@ def _plain_texts(records: Sequence[Record], column: Column) -> list[str | None] 
     except TypeError:
         return None
     return found if is_ascii and all(found) else None
-
-
-def fit_columns(table: pa.Table, stored: pa.Schema | None) -> pa.Table:
-    """Rows with the columns of a table in the destination, in its order. Columns that they lack are null.
-
-    Args:
-        table: The rows. Columns that the table in the destination lacks come last.
-        stored: The columns of the table in the destination; None to leave the rows as they are.
-    """
-    if stored is None:
-        return table
-    for one in stored:
-        if one.name not in table.column_names:
-            table = table.append_column(one.with_nullable(True), pa.nulls(len(table), one.type))
-    return table.select(list(dict.fromkeys([*stored.names, *table.column_names])))

@@ -27,8 +27,7 @@ _dlt_load_id text The load that wrote the row, as in `_dlt_loads`. Null in rows 
     loaded.
 _row_key text! Identifies the row: a JSON array of {}, because some of them may be null.
 position bigint! Place of the entry in the list, from 0.
-_removed bool Set in a load to remove the entries that a list has lost. Null in every row of a database; a row of plain
-    Parquet files or of an Iceberg table may have it.
+_removed bool Set in a load to remove the entries that a list has lost. Null in every row.
 """)
 SYNCED, _REMOVED = replace(SYNCED, latest_first=True), replace(_REMOVED, hard_delete=True)
 _VERSIONS = read_columns("""

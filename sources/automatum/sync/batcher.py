@@ -1,4 +1,4 @@
-"""The rows of a table on their way into load packages: in batches, and each row once a package where it matters.
+"""The rows of a table on their way into load packages, in batches.
 
 Rows that are gone are marked deleted, or removed. If there is a history, `<table>_history`, each row that is loaded is
 a version there, appended and never changed: it ends where the next version of the same row begins, which the view
@@ -17,11 +17,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..schema.arrow_tables import ChildLists, Table
+from ..schema.arrow_tables import Table
 from ..schema.columns import DELETED_AT, IS_DELETED, ROW_HASH, SYNCED_AT, VALID_FROM, VERSION
 from ..schema.records import Rows
 from ..schema.tables import child_table_of, history_table_of
-from ..warehouse.sql import as_utc, read_rows_by_key
+from ..warehouse.sql import as_utc, organization_filter, read_by_key
 from .rejections import Rejections
 
 if TYPE_CHECKING:
@@ -49,45 +49,24 @@ class Batcher:
         table: The same.
         unclosed: Key to last version of rows that the table lacks, though they have not ended: they may come back as
             they were. Those that come are taken out. None to keep no history.
-        lists: The child lists in the destination.
-        once: A package takes each key once: destinations that upsert need that.
+        lists: Child table to parent's key to the length of its list in the destination.
     """
 
     def __init__(self, table: Table, rejections: Rejections) -> None:
         self.table = table
         self._rejections = rejections
         self.unclosed: dict[str, str] | None = None
-        self.lists = ChildLists()
-        self.once = False
+        self.lists: dict[str, dict[str, int]] = {}
         self._buffer: list[Rows] = []
         self._keys: set[str] = set()
-        self._given: set[str] = set()
-        self._waiting: dict[str, Rows] = {}
-
-    @property
-    def waiting(self) -> bool:
-        """Whether rows wait for the next package."""
-        return bool(self._waiting)
-
-    def start(self) -> None:
-        """Begin the next package, with the rows that waited for it."""
-        self._buffer, self._keys = list(self._waiting.values()), set(self._waiting)
-        self._given, self._waiting = set(self._waiting), {}
 
     def forget(self) -> None:
-        """Drop the rows that wait, and all others: there is no next package."""
-        self._waiting = {}
-        self.start()
+        """Drop the rows in the buffer."""
+        self._buffer, self._keys = [], set()
 
     def give(self, rows: Rows) -> Tables:
         """Put the rows of a page into the package, one batch at a time."""
-        if self.once:
-            again = [i for i, key in enumerate(rows.keys) if key in self._given]
-            self._waiting.update((rows.keys[i], rows.at([i])) for i in again)
-            if again:
-                rows = rows.at([i for i, key in enumerate(rows.keys) if key not in self._given])
-            self._given.update(rows.keys)
-        elif not self._keys.isdisjoint(rows.keys):
+        if not self._keys.isdisjoint(rows.keys):
             yield from self.flush()  # A table has each key once; of several tables the later counts.
         self._buffer.append(rows)
         self._keys.update(rows.keys)
@@ -121,11 +100,11 @@ class Batcher:
             yield from self._delete(pipeline, keys[start : start + _DELETE_BATCH], now, hard, past)
 
     def _delete(self, pipeline: SupportsPipeline, keys: Sequence[str], now: datetime, hard: bool, past: bool) -> Tables:
-        table, endpoint, owner = self.table, self.table.endpoint, self.table.organization_id
-        rows = read_rows_by_key(pipeline, endpoint.table, endpoint.row_key, keys, owner)
+        table, endpoint, own = self.table, self.table.endpoint, organization_filter(self.table.organization_id)
+        rows = read_by_key(pipeline, endpoint.table, endpoint.row_key, keys, own)
         if past:
             if lost := sorted({*keys} - {str(row[endpoint.row_key]) for row in rows}):  # Removed without a version.
-                found = read_rows_by_key(pipeline, history_table_of(endpoint).name, endpoint.row_key, lost, owner)
+                found = read_by_key(pipeline, history_table_of(endpoint).name, endpoint.row_key, lost, own)
                 found.sort(key=lambda row: as_utc(row[VALID_FROM]))
                 rows += {row[endpoint.row_key]: row for row in found}.values()
             yield from self._versions(_marked_deleted(table.schema, rows, now), deleted=True)
@@ -136,7 +115,7 @@ class Batcher:
             yield from (one for one in table.arrow([emptied], self.lists) if one[0] != endpoint.table)
         else:
             for child in endpoint.children:
-                found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, owner)
+                found = read_by_key(pipeline, child.table, child.parent_key, keys, own)
                 if found:
                     yield child.table, _marked_deleted(child_table_of(endpoint, child).schema, found, now)
         marked = _marked_deleted(table.schema, rows, now)

@@ -13,11 +13,11 @@ from ..core.clock import utc
 from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
 from ..endpoints import Endpoint, Kind
 from ..warehouse.catalog import update_catalog
-from ..warehouse.dataset import check_organization_kind, delete_page_records, read_complete_loads
+from ..warehouse.dataset import check_organization_kind, delete_page_records
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import ChunkTables, Loader, Tables
-from ..warehouse.merge_strategy import check_table_format, merge_of
-from ..warehouse.sql_client import one_client
+from ..warehouse.sql import complete_load_ids
+from ..warehouse.sql_client import check_destination, one_client
 from .facts import too_old
 from .key_check import check_keys
 from .list_sync import ListSync
@@ -69,16 +69,15 @@ def sync(
     started, settings = session.clock.monotonic(), session.settings
     endpoints = session.select(options.tables)
     options.check_days(utc(session.clock.time()).date())
-    merge_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
+    check_destination(pipeline)
     missing = session.missing_scopes(endpoints)
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, keep_open)
     with keep_open(), one_client(pipeline):
         check_organization_kind(pipeline, bool(settings.organization))
-        check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
         check_keys(pipeline, endpoints)
         loader.start([table for endpoint in granted for table in tables_to_fill(endpoint, settings)])
-        loaded = read_complete_loads(pipeline)
+        loaded = complete_load_ids(pipeline)
         organization = OrganizationCheck(session, [one.table for one in granted])
         organization.start(pipeline)
         resumable = _resumable(session, pipeline, [one.table for one in granted], options.days, loaded)
@@ -179,7 +178,7 @@ def _load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[Table
 
     tables = {run.endpoint.table: tables_of(run) for run in runs}
     declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables}
-    loader.load(ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
+    loader.load(ChunkTables(tables, declared, lacking))
 
 
 def _update_catalog(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:

@@ -14,8 +14,8 @@ from ..endpoints import Endpoint
 from ..warehouse.dlt_internals import current_load_id, in_pool_of_threads
 from .results import Chunk
 
-_STRATEGIES = (None, "delete-insert", "upsert")
-"""Merge strategies that keep one row a key; None for the destination's own."""
+_STRATEGIES = (None, "delete-insert")
+"""Merge strategies that also replace the lists of a row; None for the destination's own."""
 TABLE_HINT = "x-automatum-table"
 """A hint of each resource: the table that it fills, whatever name the user gives it."""
 _FOR_ALL_TABLES = ("file_format", "schema_contract")
@@ -30,7 +30,6 @@ class Hints:
         absent: Tables that have no rows then: dropped, truncated or replaced. While pages are read, these still have
             them, so they count as absent, and every row of them is loaded.
         replaces: The table and its child tables are replaced.
-        upserts: Rows are merged one by one.
         chunk: Bounds of the reading.
         for_all_tables: Hints of the resource that hold for all its tables.
     """
@@ -38,7 +37,6 @@ class Hints:
     dropped: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     replaces: bool = False
-    upserts: bool = False
     chunk: Chunk = field(default_factory=Chunk)
     for_all_tables: dict[str, Any] = field(default_factory=dict)
 
@@ -68,19 +66,18 @@ class Hints:
             )
 
 
-def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_format: str | None = None) -> Hints:
+def read_hints(resource: DltResource, endpoint: Endpoint, now: float) -> Hints:
     """The hints of a resource that is extracted or iterated.
 
     Args:
         resource: The resource.
         endpoint: What it reads.
         now: Reading of the monotonic clock.
-        table_format: The setting.
 
     Raises:
         ConfigurationError: A hint cannot be honored. The message names it, and what to do instead.
     """
-    refusal = next(_refusals(resource, endpoint, table_format), None)
+    refusal = next(_refusals(resource, endpoint), None)
     if refusal:
         raise _refused(endpoint, *refusal)
     table: Any = resource.compute_table_schema()
@@ -94,13 +91,12 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
         dropped,
         dropped | truncated | frozenset(replaced),
         replaces,
-        table.get("x-merge-strategy") == "upsert",
         _chunk(resource.limit, now),
         {name: table[name] for name in _FOR_ALL_TABLES if table.get(name)},
     )
 
 
-def _refusals(resource: DltResource, endpoint: Endpoint, table_format: str | None) -> Iterator[tuple[str, str, str]]:
+def _refusals(resource: DltResource, endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
     """Hints that cannot be honored: each with why, and what to do instead."""
     elsewhere = "Load to another dataset instead."
     if in_pool_of_threads():
@@ -123,24 +119,22 @@ def _refusals(resource: DltResource, endpoint: Endpoint, table_format: str | Non
         yield "primary_key", why, step
     if any(column.get("merge_key") for column in columns.values()):
         yield "merge_key", why, step
-    if table.get("table_format") != table_format:
-        why = "the next run would find tables of another format than the settings name"
-        yield "table_format", why, "Set sources.automatum.table_format instead."
+    if table.get("table_format"):
+        yield "table_format", "tables have the format of the destination", "Leave it out."
     disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
     odd_strategy = disposition == "merge" and strategy not in _STRATEGIES
     if odd_strategy or disposition not in ("merge", "replace"):
         given = f"the strategy {strategy!r}" if odd_strategy else repr(disposition)
         step = "Leave it out, or set sources.automatum.history = true for every version of every row."
-        yield "write_disposition", f"{given} would not keep one row a key", step
+        yield "write_disposition", f"{given} would not keep one row a key, with its lists", step
 
 
-def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | None = None) -> None:
+def check_hints(endpoints: Iterable[Endpoint], now: float) -> None:
     """Refuse hints of any resource of the source that is extracted, before the first of them sends a request.
 
     Args:
         endpoints: What the resources read.
         now: Reading of the monotonic clock.
-        table_format: The setting.
 
     Raises:
         ConfigurationError: See `read_hints`.
@@ -153,7 +147,7 @@ def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | N
             continue  # It is another source's, or is refused when it has its turn.
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):
-            read_hints(resource, endpoint, now, table_format).check_whole(endpoint)
+            read_hints(resource, endpoint, now).check_whole(endpoint)
 
 
 def _chunk(limit: Any, now: float) -> Chunk:

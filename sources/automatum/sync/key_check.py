@@ -9,8 +9,8 @@ from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 from ..schema.columns import ROW_HASH
 from ..schema.log_tables import PAGES_TABLE, SWEEPS_TABLE
-from ..warehouse.sql import json_object, select, select_latest
-from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
+from ..warehouse.sql import json_object, read_latest, read_rows
+from ..warehouse.sql_client import one_client
 from .results import Verdict
 
 if TYPE_CHECKING:
@@ -34,23 +34,20 @@ def check_keys(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Non
         ConfigurationError: The rows of a table were loaded by another key.
         DestinationError: The destination cannot be reached.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            pages = select_latest(client, PAGES_TABLE, ("table_name", "extra"), {}, "read_at", _MOST_RECORDS)
-            columns = ("table_name", "extra", "verdict")
-            sweeps = select_latest(client, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_RECORDS)
-            # A failed sweep may have loaded no row, such as with a wrong key that was set back.
-            records = [*pages[::-1], *(row[:2] for row in reversed(sweeps) if row[2] != Verdict.FAILED)]
-            stored = {table: key for table, extra in records if (key := json_object(extra).get("key"))}
-            for endpoint in endpoints:
-                key = stored.get(endpoint.table, endpoint.key)
-                if tuple(key) != endpoint.key and any(select(client, endpoint.table, (ROW_HASH,))):
-                    raise ConfigurationError(
-                        f"sources.automatum.endpoints.{endpoint.table}.key",
-                        f"is {', '.join(endpoint.key)}, but the rows of {endpoint.table} in the dataset "
-                        f"{pipeline.dataset_name} were loaded by the key {', '.join(key)}.",
-                        "Set the key back, or sync to another dataset (--dataset), which the next sync fills from the "
-                        "start.",
-                    )
-    except SQL_UNSUPPORTED:
-        return  # Then nothing is compared either, and every row is loaded again.
+    with one_client(pipeline):
+        pages = read_latest(pipeline, PAGES_TABLE, ("table_name", "extra"), {}, "read_at", _MOST_RECORDS)
+        columns = ("table_name", "extra", "verdict")
+        sweeps = read_latest(pipeline, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_RECORDS)
+        # A failed sweep may have loaded no row, such as with a wrong key that was set back.
+        records = [*pages[::-1], *(row[:2] for row in reversed(sweeps) if row[2] != Verdict.FAILED)]
+        stored = {table: key for table, extra in records if (key := json_object(extra).get("key"))}
+        for endpoint in endpoints:
+            key = stored.get(endpoint.table, endpoint.key)
+            if tuple(key) != endpoint.key and any(read_rows(pipeline, endpoint.table, (ROW_HASH,))):
+                raise ConfigurationError(
+                    f"sources.automatum.endpoints.{endpoint.table}.key",
+                    f"is {', '.join(endpoint.key)}, but the rows of {endpoint.table} in the dataset "
+                    f"{pipeline.dataset_name} were loaded by the key {', '.join(key)}.",
+                    "Set the key back, or sync to another dataset (--dataset), which the next sync fills from the "
+                    "start.",
+                )

@@ -107,7 +107,7 @@ class ListSync(TableSync):
     def _conclude(self) -> list[str]:
         """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
         result, sweep, decision = self.result, self._sweep, self._decision
-        result.verdict, result.reason = sweep.verdict, sweep.reason or self._unread()
+        result.verdict, result.reason = sweep.verdict, sweep.reason
         if result.verdict is Verdict.COMPLETE:
             self._rejections.resolve_all_but(sweep.keys, utc(self.session.clock.time()))
         if decision is None:

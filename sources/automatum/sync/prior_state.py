@@ -11,10 +11,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from dlt.destinations.exceptions import DatabaseException
 
 from ..config.settings import AutomatumSettings
-from ..core.redaction import first_line, redact
+from ..core.errors import DestinationError
 from ..core.text import plural
 from ..endpoints import PAGE_SIZE, Endpoint
 from ..schema.columns import (
@@ -23,7 +22,6 @@ from ..schema.columns import (
     EXTRA,
     IS_DELETED,
     ROW_HASH,
-    SYNCED_AT,
     VALID_FROM,
     VERSION,
 )
@@ -31,14 +29,13 @@ from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
 from ..warehouse.sql import (
     as_utc,
     complete_load_ids,
-    count_by,
     json_object,
     organization_filter,
-    select,
-    select_last,
-    select_latest,
+    read_last,
+    read_loaded,
+    read_rows,
 )
-from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
+from ..warehouse.sql_client import one_client
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from .rejections import Rejection, internal_id
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
@@ -107,7 +104,6 @@ def read_prior_state(
     history: str | None = None,
     organization_id: str | None = None,
     part: str = "",
-    count_children: bool = False,
     loaded: Collection[str] | None = None,
     absent: frozenset[str] = frozenset(),
 ) -> PriorState:
@@ -121,65 +117,50 @@ def read_prior_state(
         history: Name of its history table. Rows that have no open version there count as changed.
         organization_id: Whose rows, where the table holds those of several organizations.
         part: What names the part of the table that is swept; only a sweep of the same part can be resumed.
-        count_children: The destination merges. Count the child rows, so that rows count as changed that have lost some.
-        loaded: See `read_complete_loads`; None to read it.
+        loaded: See `complete_load_ids`; None to read it.
         absent: Names of tables that count as absent.
 
-    Returns:
-        The prior state. Its known rows are not readable, with the reason, where the table is not ours.
-
     Raises:
-        DestinationError: The destination cannot be reached.
+        DestinationError: The destination cannot be reached, or a table is not ours.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            loaded = complete_load_ids(client) if loaded is None else loaded
-            own = organization_filter(organization_id)
-            empty = endpoint.table in absent
-            prior = PriorState(KnownRows() if empty else _read_known(client, endpoint, own, count_children))
-            if any(child.table in absent for child in endpoint.children):
-                _load_all_again(prior.known)
-            elif endpoint.table not in absent and endpoint.children:
-                _forget_half_loaded(client, endpoint, prior.known, loaded, own)
-                if count_children:
-                    prior.known.children = _count_children(client, endpoint, own)
-            if history and history not in absent:
-                _compare_with_versions(client, endpoint, history, prior, own)
-            elif history:
-                _load_all_again(prior.known)
-            of_table = {**own, "table_name": endpoint.table}
-            present = now + CLOCK_SKEW
-            if REJECTED_TABLE not in absent:
-                prior.rejected = _read_rejected(client, of_table)
-            # What earlier sweeps knew of rows that go now says nothing about those that come.
-            if not absent & {endpoint.table, SWEEPS_TABLE}:
-                prior.past = _read_past(client, of_table, loaded, present)
-            if not absent & {endpoint.table, PAGES_TABLE}:
-                _read_unfinished(client, of_table, prior, loaded, now, part)
-            return prior
-    except SQL_UNSUPPORTED as error:
-        why = f"{type(error).__name__}: {first_line(error)[:200]}"
-        logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
-        return PriorState(KnownRows(readable=False, why=why))
+    with one_client(pipeline):
+        loaded = complete_load_ids(pipeline) if loaded is None else loaded
+        own = organization_filter(organization_id)
+        prior = PriorState(KnownRows() if endpoint.table in absent else _read_known(pipeline, endpoint, own))
+        if any(child.table in absent for child in endpoint.children):
+            _load_all_again(prior.known)
+        elif endpoint.table not in absent and endpoint.children:
+            _forget_half_loaded(pipeline, endpoint, prior.known, loaded, own)
+            prior.known.children = _count_children(pipeline, endpoint, own)
+        if history and history not in absent:
+            _compare_with_versions(pipeline, endpoint, history, prior, own)
+        elif history:
+            _load_all_again(prior.known)
+        of_table = {**own, "table_name": endpoint.table}
+        if REJECTED_TABLE not in absent:
+            prior.rejected = _read_rejected(pipeline, of_table)
+        # What earlier sweeps knew of rows that go now says nothing about those that come.
+        if not absent & {endpoint.table, SWEEPS_TABLE}:
+            prior.past = _read_past(pipeline, of_table, loaded, now + CLOCK_SKEW)
+        if not absent & {endpoint.table, PAGES_TABLE}:
+            _read_unfinished(pipeline, of_table, prior, loaded, now, part)
+        return prior
 
 
-def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any], merges: bool) -> KnownRows:
+def _read_known(pipeline: SupportsPipeline, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
     columns = (endpoint.row_key, ROW_HASH, DELETED_AT)
     hashes: dict[str, str] = {}
     rows = 0
-    for key, row_hash, deleted_at in select(client, endpoint.table, columns, own):
+    for key, row_hash, deleted_at in read_rows(pipeline, endpoint.table, columns, own):
         hashes[str(key)] = _value(row_hash, deleted_at)
         rows += 1
     if rows > len(hashes):
-        # A destination that cannot merge keeps every version; the latest counts. Drivers convert timestamps slowly, so
-        # they are not read elsewhere.
-        found = sorted(select(client, endpoint.table, (*columns, SYNCED_AT), own), key=lambda row: as_utc(row[3]))
-        hashes = {str(row[0]): _value(row[1], row[2]) for row in found}
-        if merges:  # A merge leaves one row a key, so loading the rows again removes the others.
-            twice = sorted(key for key, count in Counter(str(row[0]) for row in found).items() if count > 1)
-            words = plural(len(twice), "key"), ", ".join(twice[:5])
-            logger.warning("%s has several rows of %s, which are loaded again: %s", endpoint.table, *words)
-            hashes.update(dict.fromkeys((key for key in twice if hashes[key] != DELETED), LOAD_AGAIN))
+        # A merge leaves one row a key, so loading the rows again removes the others.
+        found = Counter(str(key) for (key,) in read_rows(pipeline, endpoint.table, columns[:1], own))
+        twice = sorted(key for key, count in found.items() if count > 1)
+        words = plural(len(twice), "key"), ", ".join(twice[:5])
+        logger.warning("%s has several rows of %s, which are loaded again: %s", endpoint.table, *words)
+        hashes.update(dict.fromkeys(twice, LOAD_AGAIN))
     return KnownRows(hashes)
 
 
@@ -194,7 +175,7 @@ def _load_all_again(known: KnownRows) -> None:
 
 
 def _forget_half_loaded(
-    client: Any, endpoint: Endpoint, known: KnownRows, loaded: Collection[str], own: Mapping[str, Any]
+    pipeline: SupportsPipeline, endpoint: Endpoint, known: KnownRows, loaded: Collection[str], own: Mapping[str, Any]
 ) -> None:
     """Let rows count as changed if their load package is incomplete: a kill may have kept their children out.
 
@@ -202,29 +183,33 @@ def _forget_half_loaded(
     On a fresh machine nothing would, because the row is there and seems unchanged.
     """
     try:
-        for (load_id,) in list(select(client, endpoint.table, (DLT_LOAD_ID,), own, distinct=True)):
+        every = read_rows(pipeline, endpoint.table, (DLT_LOAD_ID,), own, "SELECT DISTINCT {names} FROM {rows}")
+        for (load_id,) in list(every):
             if load_id is not None and load_id not in loaded:
-                half = select(client, endpoint.table, (endpoint.row_key,), {**own, DLT_LOAD_ID: load_id})
+                half = read_rows(pipeline, endpoint.table, (endpoint.row_key,), {**own, DLT_LOAD_ID: load_id})
                 known.hashes.update((key, LOAD_AGAIN) for (key,) in half)
-    except DatabaseException as error:
+    except DestinationError as error:
         # An earlier version loaded the table without that column. The next package adds it.
-        logger.debug("%s has no %s yet: %s", endpoint.table, DLT_LOAD_ID, redact(str(error)))
+        logger.debug("%s has no %s yet: %s", endpoint.table, DLT_LOAD_ID, error)
 
 
-def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def _count_children(
+    pipeline: SupportsPipeline, endpoint: Endpoint, own: Mapping[str, Any]
+) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for child in endpoint.children:
-        found = count_by(client, child.table, child.parent_key, {**own, DELETED_AT: None})
+        of_parents = "SELECT {names}, COUNT(*) FROM {rows} GROUP BY {names}"
+        found = read_rows(pipeline, child.table, (child.parent_key,), {**own, DELETED_AT: None}, of_parents)
         counts[child.table] = {str(key): int(count) for key, count in found}
     return counts
 
 
 def _compare_with_versions(
-    client: Any, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
+    pipeline: SupportsPipeline, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
 ) -> None:
     """Let rows count as changed whose last version is another one, and find deletions that have no version."""
     hashes = prior.known.hashes
-    found = select_last(client, history, endpoint.row_key, (VERSION, IS_DELETED), VALID_FROM, own)
+    found = read_last(pipeline, history, endpoint.row_key, (VERSION, IS_DELETED), VALID_FROM, own)
     last = {str(key): DELETED if deleted else version for key, version, deleted in found}
     prior.unclosed = {
         key: version for key, version in last.items() if version != DELETED and hashes.get(key, DELETED) == DELETED
@@ -234,12 +219,12 @@ def _compare_with_versions(
             hashes[key] = LOAD_AGAIN
 
 
-def _read_rejected(client: Any, where: Mapping[str, Any]) -> dict[str, Rejection]:
+def _read_rejected(pipeline: SupportsPipeline, where: Mapping[str, Any]) -> dict[str, Rejection]:
     columns = ("rejection_id", "key", "row_hash", "reason", "fields", "rejected_at")
     try:
-        found = list(select(client, REJECTED_TABLE, columns, {**where, "resolved_at": None}))
-    except SQL_UNSUPPORTED as error:
-        logger.debug("rejections are not known: %s", redact(str(error)))
+        found = list(read_rows(pipeline, REJECTED_TABLE, columns, {**where, "resolved_at": None}))
+    except DestinationError as error:
+        logger.debug("rejections are not known: %s", error)
         return {}
     made = [
         Rejection(internal_id(id_, key), key, row_hash, reason, fields, as_utc(rejected_at))
@@ -248,24 +233,30 @@ def _read_rejected(client: Any, where: Mapping[str, Any]) -> dict[str, Rejection
     return {one.id: one for one in made}
 
 
-def _read_past(client: Any, where: Mapping[str, Any], loaded: Collection[str], present: datetime) -> list[PastSweep]:
-    columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
-    found = select_latest(client, SWEEPS_TABLE, columns, where, "finished_at", MOST_SWEEPS, present)
+def _read_past(
+    pipeline: SupportsPipeline, where: Mapping[str, Any], loaded: Collection[str], present: datetime
+) -> list[PastSweep]:
+    columns = ("sweep_id", "finished_at", "verdict", "extra")
+    found = read_loaded(pipeline, SWEEPS_TABLE, columns, where, "finished_at", MOST_SWEEPS, present, loaded)
     return [
         PastSweep(id_, as_utc(finished_at), verdict, SweepFacts.from_json(json_object(extra)))
-        for id_, finished_at, verdict, extra, load_id in found
-        if load_id in loaded
+        for id_, finished_at, verdict, extra in found
     ]
 
 
 def _read_unfinished(
-    client: Any, where: Mapping[str, Any], prior: PriorState, loaded: Collection[str], now: datetime, part: str
+    pipeline: SupportsPipeline,
+    where: Mapping[str, Any],
+    prior: PriorState,
+    loaded: Collection[str],
+    now: datetime,
+    part: str,
 ) -> None:
     """Find the interrupted sweep of this part, and the sweeps whose page records have had their time."""
     finished = {one.id for one in prior.past if one.verdict != Verdict.FAILED}
     over = last_verdict(prior.past, part)
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests", EXTRA)
-    every = list(select(client, PAGES_TABLE, columns, where))
+    every = list(read_rows(pipeline, PAGES_TABLE, columns, where))
     same = [row for row in every if SweepFacts.from_json(json_object(row[9])).part == part]
     old = [row for row in every if as_utc(row[4]) < now - KEPT_FOR]
     prior.left_pages = tuple({row[0] for row in [*same, *old]})

@@ -89,7 +89,7 @@ class ReportSync(TableSync):
         why, self.result.waiting = report.state.why, report.state.waiting
         waiting = f"{plural(report.state.waiting, 'row')} not reported any more; a later sync decides"
         self.result.verdict = Verdict.INCOMPLETE if why else Verdict.COMPLETE
-        self.result.reason = why or self._unread() or (waiting if report.state.waiting else "")
+        self.result.reason = why or (waiting if report.state.waiting else "")
         return self._settled()
 
     def _settled(self) -> list[str]:

@@ -44,28 +44,27 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     session = connect(settings)
     chosen = session.select()
     declared = {table.name: (table, one.table) for one in chosen for table in tables_to_fill(one, settings)}
-    declare_tables(dlt.current.source_schema(), declared, settings.table_format)
+    declare_tables(dlt.current.source_schema(), declared)
     return [_resource(endpoint, chosen, declared, session) for endpoint in chosen]
 
 
 def _resource(endpoint: Endpoint, chosen: tuple[Endpoint, ...], declared: Declared, session: ApiSession) -> DltResource:
     """A resource that starts a new sync of its table each time it is iterated."""
     own, settings, monotonic = declared[endpoint.table][0], session.settings, session.clock.monotonic
-    table_format = settings.table_format
 
     def rows() -> Iterator[Any]:
         resource = dlt.current.resource()
-        hints = read_hints(resource, endpoint, monotonic(), table_format)
+        hints = read_hints(resource, endpoint, monotonic())
         if current_load_id():  # The resource may have left its source, and the schema with it.
-            declare_tables(dlt.current.source_schema(), declared, table_format)
+            declare_tables(dlt.current.source_schema(), declared)
         with take_over_limit(resource), errors_name(settings.section):
             hints.check_whole(endpoint)
-            check_hints(chosen, monotonic(), table_format)
+            check_hints(chosen, monotonic())
             tables = _extract(endpoint, session, hints) if _is_granted(endpoint, chosen, session, hints) else iter(())
-            yield from extracted(own.name, declared, table_format, tables, partial(hints.for_table, endpoint))
+            yield from extracted(own.name, declared, tables, partial(hints.for_table, endpoint))
 
     rows.__doc__ = own.description  # dagster-dlt shows it as the description of an asset
-    resource = make_resource(own.name, declared, table_format, rows)
+    resource = make_resource(own.name, declared, rows)
     return resource.apply_hints(additional_table_hints={TABLE_HINT: own.name})
 
 

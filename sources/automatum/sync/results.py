@@ -47,14 +47,10 @@ class KnownRows:
     Attributes:
         hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known.
         children: Child table to key of the parent to the number of its live rows; None if they are not compared.
-        readable: False if the destination could not be read. Then any row may exist there.
-        why: Why it could not be read.
     """
 
     hashes: dict[str, str] = field(default_factory=dict)
     children: dict[str, dict[str, int]] | None = None
-    readable: bool = True
-    why: str = ""
 
     def is_deleted(self, key: str) -> bool:
         """Whether a row is marked deleted, or not there."""

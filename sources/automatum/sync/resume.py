@@ -15,7 +15,15 @@ from uuid import uuid4
 from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import DestinationError
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_sync_records
+from ..warehouse.sql import (
+    PAGES_TABLE,
+    SWEEPS_TABLE,
+    as_utc,
+    complete_load_ids,
+    json_object,
+    organization_filter,
+    read_loaded,
+)
 from .facts import SweepFacts
 from .prior_state import CLOCK_SKEW
 from .results import TableResult, Verdict
@@ -67,17 +75,15 @@ def resume_session(
         now: The present.
         organization_id: Whose sync, where the dataset holds several organizations.
         selection: What names the days of this run; empty for all.
-        loaded: See `read_complete_loads`; None to read it.
+        loaded: See `complete_load_ids`; None to read it.
     """
     new = SyncSession(uuid4().hex, tuple(sorted(tables)), selection)
     try:
         most, present = len(tables) * 4, now + CLOCK_SKEW
-        sweeps = read_sync_records(
-            pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", present, most, organization_id, loaded
-        )
-        pages = read_sync_records(
-            pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", present, 1, organization_id, loaded
-        )
+        loaded = complete_load_ids(pipeline) if loaded is None else loaded
+        where = organization_filter(organization_id)
+        sweeps = read_loaded(pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, where, "finished_at", most, present, loaded)
+        pages = read_loaded(pipeline, PAGES_TABLE, ("read_at", "extra"), where, "read_at", 1, present, loaded)
     except DestinationError:
         return new
     signs = [(as_utc(row[1]), _session_of(row[2])) for row in sweeps[:1]]

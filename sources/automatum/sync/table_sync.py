@@ -13,25 +13,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
-from dlt.common.destination.exceptions import DestinationException
-
 from ..api.pages import Page
 from ..api.session import ApiSession
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
-from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
+from ..core.errors import AutomatumError, MoreToDo, NotThere, defect
 from ..core.text import plural
 from ..endpoints import Endpoint
-from ..schema.arrow_tables import ChildLists, Table, fit_columns
+from ..schema.arrow_tables import Table
 from ..schema.columns import history_table
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
 from ..schema.records import Rows
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
-from ..warehouse.lake_files import add_missing_columns
-from ..warehouse.merge_strategy import Merge, check_table_format, merge_of
-from ..warehouse.sql_client import unreadable_error
 from .batcher import Batcher, Tables
 from .facts import SweepFacts, digest_settings, first_use, in_use_since
 from .hints import Hints
@@ -106,7 +100,6 @@ class TableSync(ABC):
         self._hints = hints or Hints()
         self._early: tuple[float, PriorState | None] = 0.0, None
         self._secret: dict[str, Any] | None = None
-        self._stored_columns: dict[str, pa.Schema] = {}
 
     @property
     def read_by(self) -> str:
@@ -118,7 +111,7 @@ class TableSync(ABC):
         """Whether another chunk would find nothing to do."""
         result = self.result
         over = bool(result.skipped or result.error or result.verdict)
-        return over and not self._batcher.waiting and not self._refused
+        return over and not self._refused
 
     def refuse(self, error: AutomatumError) -> None:
         """End with an error of the destination. The next chunk has the record of it, and no rows."""
@@ -171,17 +164,12 @@ class TableSync(ABC):
             pipeline: The pipeline that loads them; None to read without comparing.
             chunk: Bounds.
         """
-        for name, table in self._extract(pipeline, chunk):
-            yield name, fit_columns(table, self._stored_columns.get(name))
-
-    def _extract(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self.done:
             return
         if self._refused:
             self._refused = False
             yield from self._write_log()
             return
-        self._batcher.start()
         concluded = self.result.verdict is not None
         try:
             if not concluded:
@@ -192,8 +180,6 @@ class TableSync(ABC):
             self.result.error = error
             if error is self._organization.refusal:
                 self._batcher.forget()
-        except DestinationException as error:
-            self.result.error = unreadable_error(error)
         except Exception as error:
             # A defect in the sync of one table costs that table, not the pages of the others.
             self.result.error = defect(error, self.endpoint.table)
@@ -207,9 +193,6 @@ class TableSync(ABC):
         rejected = self._rejections.take(utc(self.session.clock.time()))
         if pipeline and rejected:
             yield REJECTED_TABLE, rejected
-        if not chunk.bounded:
-            # No chunk follows. The waiting rows differ from the loaded ones in their hash, so the next sync loads them.
-            self._batcher.forget()
         if pipeline and not concluded:
             yield from self._write_log()
 
@@ -267,7 +250,7 @@ class TableSync(ABC):
 
         Args:
             pipeline: The pipeline that loads.
-            loaded: See `read_complete_loads`; None to read it.
+            loaded: See `complete_load_ids`; None to read it.
 
         Returns:
             Number of rows that the destination has.
@@ -280,21 +263,9 @@ class TableSync(ABC):
 
     def _read_destination(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> PriorState:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
-        merging = merge_of(pipeline, self.settings)
-        check_table_format(pipeline, self.settings, [self.endpoint.table])
-        self._batcher.once = merging.one_row_per_key or self._hints.upserts
-        part = self._options.part_of(self.endpoint)
-        now, count = utc(self.session.clock.time()), merging is not Merge.APPEND
+        part, now = self._options.part_of(self.endpoint), utc(self.session.clock.time())
         self._organization.start(pipeline)
-        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.absent)
-        known = prior.known.children
-        if merging is Merge.APPEND:  # Where an entry says that a list has become empty.
-            known = {child.table: dict.fromkeys(prior.known.live, 1) for child in self.endpoint.children}
-        may_remove = merging is not Merge.UPDATE
-        self._batcher.lists = ChildLists(known or {}, may_remove, unknown=0 if prior.known.readable else 1)
-        if merging.one_row_per_key:
-            self._stored_columns = add_missing_columns(pipeline, {table.name: table.schema for table in self.tables})
-        return prior
+        return read_prior_state(pipeline, self.endpoint, now, name, owner, part, loaded, self._hints.absent)
 
     def _prepare(self, pipeline: SupportsPipeline | None) -> None:
         """Read what the destination has, and begin."""
@@ -302,24 +273,20 @@ class TableSync(ABC):
         (read_at, prior), self._early = self._early, (0.0, None)
         if prior is None or self.session.clock.monotonic() - read_at > CHUNK_SECONDS:
             prior = self._read_destination(pipeline) if pipeline else PriorState(KnownRows())
-        if name and not prior.known.readable:
-            raise DestinationError(
-                f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",
-                "History needs a destination that can be read; set sources.automatum.history to false.",
-            )
         now = utc(self.session.clock.time())
         self._secret = in_use_since(self.settings, prior.past, now)
         if not prior.past or prior.past[0].finished_at.date() < now.date():
             self.result.secret_since = first_use(self._secret)
         self._rejections.open = prior.rejected
         self._batcher.unclosed = prior.unclosed if name else None
+        self._batcher.lists = prior.known.children or {}
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
         self._start(prior, compares=pipeline is not None)
 
     def _start(self, prior: PriorState, compares: bool) -> None:
         self.prior = prior
-        self._deletes = compares and prior.known.readable and self.settings.deletes != "ignore"
+        self._deletes = compares and self.settings.deletes != "ignore"
         self._begin()
         self.started = True
 
@@ -347,7 +314,7 @@ class TableSync(ABC):
         for table in self.tables:
             if table.name in lacking and (read or table.kind == "log"):
                 lacking.discard(table.name)
-                yield table.name, fit_columns(table.schema.empty_table(), self._stored_columns.get(table.name))
+                yield table.name, table.schema.empty_table()
 
     def _write_log(self) -> Tables:
         """The sweep's own row once it has a verdict; until then the pages from which a later run resumes it."""
@@ -387,10 +354,6 @@ class TableSync(ABC):
         """The page, if its rows are this organization's: the credentials may be another's."""
         self._charged(lambda: self._organization.check(self._table, page.records))
         return page
-
-    def _unread(self) -> str:
-        why = self.prior.known.why
-        return f"the destination could not be read, so every row was loaded again ({why})" if why else ""
 
 
 def tables_to_fill(endpoint: Endpoint, settings: AutomatumSettings) -> list[StoredTable]:

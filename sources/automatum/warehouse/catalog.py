@@ -17,7 +17,7 @@ from dlt.destinations.exceptions import DatabaseException
 from ..core.redaction import redact
 from ..schema.columns import VALID_FROM, VALID_TO, versions_view
 from ..schema.stored import StoredTable
-from .sql_client import checked_sql_client
+from .sql_client import open_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -106,7 +106,8 @@ def _change(pipeline: SupportsPipeline, statements: Callable[[Any], Iterable[str
     if not isinstance(pipeline.destination, tuple(_STORED)):
         return
     try:
-        with checked_sql_client(pipeline) as client:
+        with open_client(pipeline) as opened:
+            client = opened.sql_client
             if made := list(statements(client)):
                 with client.begin_transaction():
                     for statement in made:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,7 @@ import dlt
 from ..core.errors import ConfigurationError
 from ..schema.columns import ROW_HASH
 from ..schema.stored import StoredColumn, StoredTable
-from .dlt_internals import missing_in_storage
-from .sql_client import TABLE_MISSING, reading_sql_client, unreachable_error
+from .sql_client import TABLE_MISSING, one_client, open_client, sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -73,29 +72,24 @@ def compare_tables(pipeline: SupportsPipeline, tables: Sequence[StoredTable]) ->
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    wanted = {table.name: {column.name for column in table.columns} for table in tables}
-    try:
-        lacking = missing_in_storage(pipeline, wanted)
-    except TABLE_MISSING:
-        return Compared(set(wanted), {})
-    except Exception as error:  # Errors of drivers have no common base class.
-        raise unreachable_error(error) from None
-    with reading_sql_client(pipeline) as client:
-        _load_again(client, tables, lacking)
+    names = {table.name for table in tables}
+    with one_client(pipeline), open_client(pipeline) as opened, sql_client(pipeline) as client:
+        found = {name: set(map(str.lower, columns)) for name, columns in opened.get_storage_tables(names)}
+        gone = {table.name: {column.name for column in table.columns} - found[table.name] for table in tables}
+        _load_again(client, tables, gone)
         wrong = _other_types(client, tables) if isinstance(pipeline.destination, _CHECKED) else {}
-    return Compared(set(lacking), wrong)
+    return Compared({name for name, columns in gone.items() if columns}, wrong)
 
 
-def _load_again(client: Any, tables: Iterable[StoredTable], lacking: Mapping[str, Collection[str]]) -> None:
+def _load_again(client: Any, tables: Iterable[StoredTable], gone: Mapping[str, set[str]]) -> None:
     """Let all rows count as changed whose table lost a column, or their child table. A kill changes nothing of that.
 
     No record has an empty hash. The connector's own columns are null in the rows of an earlier version, and stay so.
     """
     again: set[str] = set()
     for table in tables:
-        gone = lacking.get(table.name, ())
-        lost = {column.name for column in table.columns if column.origin != "connector"} & set(gone)
-        if table.kind in ("list", "report", "child") and lost and len(gone) < len(table.columns):
+        lost = {column.name for column in table.columns if column.origin != "connector"} & gone[table.name]
+        if table.kind in ("list", "report", "child") and lost and len(gone[table.name]) < len(table.columns):
             again.add(table.parent or table.name)
     for name in sorted(again):
         logger.warning("%s has lost a column: its rows are loaded again", name)

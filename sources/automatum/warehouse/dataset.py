@@ -12,20 +12,17 @@ from ..core.clock import utc
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
-from .dlt_internals import destination_client
-from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
     SWEEPS_TABLE,
     as_utc,
     column_names,
-    complete_load_ids,
     json_object,
     organization_filter,
-    select_latest,
+    read_latest,
     where_clause,
 )
-from .sql_client import TABLE_MISSING, reading_sql_client, unreachable_error
+from .sql_client import TABLE_MISSING, one_client, open_client, sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -35,19 +32,6 @@ _MOST_SWEEPS = 2_000
 """Sweeps that are looked at. An organization that none of them is of is found again by its id."""
 
 
-def read_complete_loads(pipeline: SupportsPipeline) -> set[str]:
-    """Ids of complete load packages, for all that is read after them.
-
-    What is read later may be of a package that was completed meanwhile. It then counts as incomplete, and is read or
-    loaded again.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
-    with reading_sql_client(pipeline) as client:
-        return complete_load_ids(client)
-
-
 def check_dataset(pipeline: SupportsPipeline) -> None:
     """Check that the dataset of a pipeline exists.
 
@@ -55,17 +39,12 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
         ConfigurationError: It does not exist. The message names the datasets that do, where the destination says.
         DestinationError: The destination cannot be reached or read.
     """
-    try:
-        with destination_client(pipeline) as client:
-            if client.is_storage_initialized():
-                return
-    except Exception as error:  # Errors of drivers have no common base class.
-        raise unreachable_error(error) from None
-    name, known = pipeline.dataset_name, list[str]()
-    if not writes_lake_files(pipeline):
-        with reading_sql_client(pipeline) as client:
-            found = client.execute_sql("SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1")
-        known = [one for (one,) in found if one.lower() not in _SYSTEM and not one.endswith("_staging")]
+    with one_client(pipeline), open_client(pipeline) as opened, sql_client(pipeline) as client:
+        if opened.is_storage_initialized():
+            return
+        found = client.execute_sql("SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1")
+    name = pipeline.dataset_name
+    known = [one for (one,) in found if one.lower() not in _SYSTEM and not one.endswith("_staging")]
     there = f" The destination has {', '.join(known)}." if known else ""
     raise ConfigurationError(
         "--dataset",
@@ -80,11 +59,10 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    with reading_sql_client(pipeline) as client:
-        # Before the first verdict there are only page records.
-        for table in (SWEEPS_TABLE, PAGES_TABLE):
-            if names := column_names(client, table):
-                return ORGANIZATION in names
+    # Before the first verdict there are only page records.
+    for table in (SWEEPS_TABLE, PAGES_TABLE):
+        if names := column_names(pipeline, table):
+            return ORGANIZATION in names
     return None
 
 
@@ -139,9 +117,8 @@ def read_owners(pipeline: SupportsPipeline, by_organization: bool) -> list[Owner
     own = (ORGANIZATION,) if by_organization else ()
     columns, of_page = ("finished_at", "extra", "verdict", *own), ("read_at", "extra", "page", *own)
     found: dict[str | None, Owner] = {}
-    with reading_sql_client(pipeline) as client:
-        sweeps = select_latest(client, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_SWEEPS)
-        pages = select_latest(client, PAGES_TABLE, of_page, {}, "read_at", _MOST_SWEEPS)
+    sweeps = read_latest(pipeline, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_SWEEPS)
+    pages = read_latest(pipeline, PAGES_TABLE, of_page, {}, "read_at", _MOST_SWEEPS)
     # A failed sweep may have loaded no row. Pages are recorded with their rows, before the sweep has its verdict.
     records = [row for row in sweeps if row[2] != "failed"] + [(utc(0), *row[1:]) for row in pages]
     for at, extra, _, *owners in records:
@@ -172,13 +149,8 @@ def use_stored_owner(pipeline: SupportsPipeline, settings: AutomatumSettings) ->
 
 
 def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:
-    """Delete the page records of sweeps, which only an unfinished sweep needs.
-
-    Files are only added. There, page records older than the last verdict of their table are ignored.
-    """
-    if writes_lake_files(pipeline):
-        return
-    with reading_sql_client(pipeline) as client:
+    """Delete the page records of sweeps, which only an unfinished sweep needs."""
+    with sql_client(pipeline) as client:
         name = client.make_qualified_table_name(PAGES_TABLE)
         for sweep in sweeps:
             where = {"sweep_id": sweep, **organization_filter(organization_id)}

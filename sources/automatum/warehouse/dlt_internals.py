@@ -1,9 +1,9 @@
 """The undocumented parts of dlt that the connector uses to load and to query, checked with dlt 1.31.
 
 dlt may change them in any release. `tests/unit/warehouse/test_dlt_internals.py` names each part that is missing after
-an upgrade, and lets no other module use undocumented parts but these four:
+an upgrade, and lets no other module use undocumented parts but these:
 
-- `duckdb_file` has those of dlt's DuckDB destination, `lake_files` those of its destination `filesystem`.
+- `duckdb_file` has those of dlt's DuckDB destination.
 - `config.dlt_internals` has those of dlt's configuration. `config` is below this package and cannot import it.
 - `schema.columns` writes names as dlt does.
 
@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -26,13 +25,9 @@ from dlt.common.destination.client import WithStagingDataset
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.common.storages.load_package import create_load_id as create_load_id
-from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource
 
 LOADS_TABLE = "_dlt_loads"
-VERSIONS_TABLE = "_dlt_version"
-shared_clients: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
-"""Pipeline to the client that `sql_client.one_client` shares."""
 
 
 # The pipeline
@@ -102,16 +97,6 @@ def take_over_limit(resource: DltResource) -> Iterator[None]:
 # The destination
 
 
-@contextmanager
-def destination_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """Dlt's client of a pipeline's destination, connected: the shared one, or else a new one."""
-    if pipeline in shared_clients:
-        yield shared_clients[pipeline]
-        return
-    with pipeline.destination_client() as client:
-        yield client
-
-
 def locate_destination(destination: Any) -> str:
     """Name and location of a destination, without user and secrets; its name alone if it is not configured."""
     name = str(destination.destination_name)
@@ -134,48 +119,24 @@ def create_tables(client: Any, force: bool) -> None:
     """Create what the tables of a client's schema lack in the destination, and store the schema.
 
     Args:
-        client: The client of a destination. Nothing happens if it writes files.
+        client: The client of a destination.
         force: Compare the tables also if the schema is stored: a user may have dropped one.
     """
-    if isinstance(client, SqlJobClientBase):
-        schema = client.schema
-        if force:
-            client.initialize_storage()
-        names = {*schema.data_table_names(seen_data_only=True), *schema.dlt_table_names()}
-        client.update_stored_schema(only_tables=names, force=force)
+    schema = client.schema
+    if force:
+        client.initialize_storage()
+    names = {*schema.data_table_names(seen_data_only=True), *schema.dlt_table_names()}
+    client.update_stored_schema(only_tables=names, force=force)
 
 
-def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
-    """Columns that the destination lacks: all of a table that does not exist. Files have all columns of their tables.
-
-    Args:
-        pipeline: The pipeline; its dataset exists.
-        tables: Table name to the names of its columns.
-
-    Returns:
-        Table name to missing columns; empty for destinations that do not say which tables they have.
-    """
-    with destination_client(pipeline) as opened:
-        client: Any = opened
-        if not hasattr(client, "get_storage_tables"):
-            return {}
-        found = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
-        if not isinstance(client, SqlJobClientBase):
-            found = {name: set(tables[name]) for name, columns in found.items() if columns}
-    missing = {name: set(columns) - found.get(name, set()) for name, columns in tables.items()}
-    return {name: columns for name, columns in missing.items() if columns}
-
-
-def drop_staging(pipeline: SupportsPipeline) -> None:
+def drop_staging(client: Any) -> None:
     """Delete the staging dataset, which the next load makes again; its tables may be of another schema."""
-    try:
-        with destination_client(pipeline) as client:
-            if isinstance(client, SqlJobClientBase) and isinstance(client, WithStagingDataset):
-                with client.with_staging_dataset():
-                    if client.is_storage_initialized():
-                        client.drop_storage()
-    except Exception:
-        return  # The next load says what is wrong with the destination.
+    if not isinstance(client, WithStagingDataset):
+        return
+    opened: Any = client
+    with client.with_staging_dataset():
+        if opened.is_storage_initialized():
+            opened.drop_storage()
 
 
 def print_paths_without_sqlalchemy() -> None:

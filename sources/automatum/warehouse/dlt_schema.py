@@ -7,7 +7,7 @@ whichever of them a load has rows for. So dlt's readers find them after every lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -29,20 +29,15 @@ Declared = Mapping[str, tuple[StoredTable, str]]
 _EXPECTED_WARNINGS = (
     # JSON columns are text in Arrow, which has no JSON type.
     "when merging arrow schema with dlt schema",
-    # Where a destination cannot merge, the connector does it: see `warehouse.merge_strategy` and `lake_files`.
-    "Falling back to `append`",
-    "Merge key is not supported for this strategy",
-    "hint is only applied when using the",
 )
 
 
-def make_resource(name: str, declared: Declared, table_format: Any, rows: Callable[[], Iterator[Any]]) -> DltResource:
+def make_resource(name: str, declared: Declared, rows: Callable[[], Iterator[Any]]) -> DltResource:
     """The dlt resource of a table. Its hints are those of that table, so that the user's hints change no other table.
 
     Args:
         name: Name of the table.
         declared: All tables of the source.
-        table_format: `delta` or `iceberg`; None for the destination's own format.
         rows: Yields what `extracted` does.
     """
     logging.getLogger("dlt").addFilter(_unexpected)
@@ -51,9 +46,7 @@ def make_resource(name: str, declared: Declared, table_format: Any, rows: Callab
         rows,
         name=name,
         primary_key=own.key,
-        # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
         write_disposition="merge",
-        table_format=table_format,
         columns=_json_columns(own),
     )
 
@@ -61,7 +54,6 @@ def make_resource(name: str, declared: Declared, table_format: Any, rows: Callab
 def extracted(
     name: str,
     declared: Declared,
-    table_format: Any,
     tables: Iterable[tuple[str, pa.Table]],
     hints: Callable[[str], Mapping[str, Any]] = lambda _: {},
 ) -> Iterator[Any]:
@@ -70,7 +62,6 @@ def extracted(
     Args:
         name: Name of the table that the resource has the hints of.
         declared: All tables of the source.
-        table_format: `delta` or `iceberg`; None for the destination's own format.
         tables: Table names and rows, whose ids of the load are null.
         hints: Further hints of another table, from its name.
     """
@@ -79,11 +70,9 @@ def extracted(
         if other != name:
             # They repeat nothing of the schema of `declare_tables` but what dlt would replace.
             own: Any = {"primary_key": table.key, "merge_key": table.merge_key, "columns": _json_columns(table)}
-            made = dlt.mark.make_hints(table_name=other, table_format=table_format, **own, **hints(other))
+            made = dlt.mark.make_hints(table_name=other, **own, **hints(other))
             set_table_hints(resource, made)
     for table_name, rows in tables:
-        if load_id and table_format == "iceberg":
-            _order_columns(dlt.current.source_schema(), table_name, rows.column_names)
         stamped = stamp(rows, load_id)
         yield stamped if table_name == name else dlt.mark.with_table_name(stamped, table_name)
 
@@ -123,7 +112,6 @@ def _dlt_column(column: StoredColumn, table: StoredTable) -> Any:
 def declare_tables(
     schema: Any,
     tables: Declared,
-    table_format: str | None = None,
     existing: Collection[str] = (),
 ) -> None:
     """Put tables into the schema of a source, as far as it does not have them.
@@ -131,7 +119,6 @@ def declare_tables(
     Args:
         schema: dlt's schema (`dlt.current.source_schema()`).
         tables: Table name to the table and the name of its resource.
-        table_format: `delta` or `iceberg`; None for the destination's own format.
         existing: Names of tables that the destination has. dlt's readers of files see no others, and a load of other
             tables would store a schema that says nothing of these.
     """
@@ -146,19 +133,9 @@ def declare_tables(
             "columns": dlt_columns(table),
             "references": references(table, tables),
         }
-        if table_format:
-            declared["table_format"] = table_format
         if table.name in existing:
             declared["x-normalizer"] = {"seen-data": True}
         schema.update_table(declared)
-
-
-def _order_columns(schema: Any, table: str, names: Sequence[str]) -> None:
-    """Put columns first in the schema: dlt writes in its order, and Iceberg compares columns by their places."""
-    columns = schema.tables[table]["columns"]
-    schema.tables[table]["columns"] = {
-        name: columns[name] for name in dict.fromkeys([*names, *columns]) if name in columns
-    }
 
 
 def references(table: StoredTable, known: Collection[str]) -> list[Any]:

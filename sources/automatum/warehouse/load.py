@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,10 @@ from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
 from ..schema.columns import DLT_LOAD_ID
 from .compare import Compared, compare_tables
-from .dlt_internals import create_load_id, create_tables, destination_client, drop_staging, failed_table, use_schema
+from .dlt_internals import create_load_id, create_tables, drop_staging, failed_table, use_schema
 from .dlt_schema import SCHEMA, Declared, declare_tables, extracted, make_resource, stamp
 from .duckdb_file import KeepOpen, grow_duckdb_memory, is_duckdb, remember_database
-from .sql import column_names
+from .sql_client import open_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -56,13 +56,11 @@ class ChunkTables:
         declared: All tables that a sync may fill.
         lacking: Names of the tables that the destination lacks, wholly or in part. Reading `tables` removes those that
             the chunk has.
-        table_format: `delta` or `iceberg`; None for the destination's own format.
     """
 
     tables: Mapping[str, Tables]
     declared: Declared
     lacking: set[str]
-    table_format: str | None = None
 
     @property
     def existing(self) -> set[str]:
@@ -128,11 +126,11 @@ class DuckDbWriter:
         if not self._rows:
             return
         schema = dlt.Schema(SCHEMA)
-        declare_tables(schema, chunk.declared, existing=chunk.existing)
+        declare_tables(schema, chunk.declared, chunk.existing)
         use_schema(self._pipeline, schema)
         name = None
         try:
-            with destination_client(self._pipeline) as client:
+            with open_client(self._pipeline) as client:
                 create_tables(client, force=creates)
                 load_id = create_load_id()
                 with client.sql_client.begin_transaction():
@@ -158,7 +156,8 @@ def _merge(client: Any, table: StoredTable, rows: pa.Table, load_id: str) -> Non
 
     names = values = listed(rows.column_names)
     # Columns of dlt that the user's settings have added.
-    added = column_names(client, table.name) - set(rows.column_names)
+    with client.execute_query(f"SELECT * FROM {target} LIMIT 0") as cursor:
+        added = {column[0] for column in cursor.description} - set(rows.column_names)
     for name, value in ((DLT_LOAD_ID, f"'{load_id}'"), ("_dlt_id", "uuid()")):
         if name in added:
             names, values = f"{names}, {quoted(name)}", f"{values}, {value}"
@@ -202,13 +201,13 @@ class PackageWriter:
 
         def resource(name: str) -> DltResource:
             def rows() -> Iterator[Any]:
-                yield from extracted(name, chunk.declared, chunk.table_format, chunk.tables[name])
+                yield from extracted(name, chunk.declared, chunk.tables[name])
 
-            return make_resource(name, chunk.declared, chunk.table_format, rows)
+            return make_resource(name, chunk.declared, rows)
 
         @dlt.source(name=SCHEMA, section="automatum")
         def automatum() -> Iterable[DltResource]:
-            declare_tables(dlt.current.source_schema(), chunk.declared, chunk.table_format, chunk.existing)
+            declare_tables(dlt.current.source_schema(), chunk.declared, chunk.existing)
             return [resource(name) for name in chunk.tables]
 
         _step(lambda: self._pipeline.extract(automatum()))
@@ -217,14 +216,16 @@ class PackageWriter:
         """Normalize and load the package; see `DuckDbWriter`."""
         _step(self._pipeline.normalize)
         if creates:
-            with destination_client(self._pipeline) as client:
+            with open_client(self._pipeline) as client:
                 create_tables(client, force=True)
         _step(self._pipeline.load)
 
     def drop(self) -> None:
         """Drop the package and what dlt knows: a new schema may be what the destination takes."""
         self._pipeline.drop()
-        drop_staging(self._pipeline)
+        # The next load says what is wrong with the destination.
+        with suppress(Exception), open_client(self._pipeline) as client:
+            drop_staging(client)
 
 
 def _step(run: Callable[[], Any]) -> None:

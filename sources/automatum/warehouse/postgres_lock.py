@@ -19,7 +19,7 @@ from ..core.clock import Clock, instant
 from ..core.errors import DestinationError
 from ..core.file_lock import Waiting
 from .duckdb_file import KeepOpen
-from .sql_client import checked_sql_client
+from .sql_client import sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -72,7 +72,7 @@ def exclusive_tables(
     if not isinstance(pipeline.destination, dlt.destinations.postgres):
         yield keep_open
         return
-    with checked_sql_client(pipeline) as client:
+    with sql_client(pipeline) as client:
         client.execute_sql(_SET_UP, f"automatum, process {os.getpid()} on {platform.node()}"[:_LONGEST_NAME])
         of_all = Waiting(f"The dataset {pipeline.dataset_name}", wait, clock, budget)
         for table in sorted(tables):  # Two runs that share two tables take them in the same order.

@@ -1,6 +1,7 @@
-"""SQL queries on a pipeline's dataset, for destinations that answer SQL and for files alike.
+"""SQL queries on a pipeline's dataset.
 
-Some destinations return values as what was written, others as texts.
+Each opens its own client, unless the block has one (`sql_client.one_client`), and raises `DestinationError` if the
+destination cannot be reached or read. Some destinations return values as what was written, others as texts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..schema.log_tables import PAGES_TABLE as PAGES_TABLE
 from ..schema.log_tables import REJECTED_TABLE as REJECTED_TABLE
 from ..schema.log_tables import SWEEPS_TABLE as SWEEPS_TABLE
 from .dlt_internals import LOADS_TABLE
-from .sql_client import TABLE_MISSING, checked_sql_client, reading_sql_client
+from .sql_client import TABLE_MISSING, sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -44,56 +45,49 @@ def where_clause(client: Any, where: Mapping[str, Any], word: str = "WHERE") -> 
     return f" {word} {' AND '.join(conditions)}" if conditions else ""
 
 
-def select(
-    client: Any,
+def read_rows(
+    pipeline: SupportsPipeline,
     table: str,
     columns: Sequence[str],
     where: Mapping[str, Any] | None = None,
-    distinct: bool = False,
+    form: str = "SELECT {names} FROM {rows}",
+    **others: str,
 ) -> Iterator[Any]:
     """Rows of a table, fetched in batches; none if the table does not exist.
 
     Args:
-        client: From `sql_client`.
+        pipeline: The pipeline whose destination is queried.
         table: Table name.
-        columns: Column names.
+        columns: Column names, `{names}` in the query.
         where: Column to the value that it has, None for null; None for all rows.
-        distinct: Each row once.
+        form: The query. `{rows}` in it is the table with the conditions.
+        **others: Other names in braces to their columns.
     """
-    names = ", ".join(map(client.escape_column_name, columns))
-    return _rows(client, f"SELECT {'DISTINCT ' if distinct else ''}{names} FROM {{}}", table, where or {})
+    where = where or {}
+    with sql_client(pipeline) as client:
+        quoted = client.escape_column_name
+        rows = client.make_qualified_table_name(table) + where_clause(client, where)
+        named = {word: quoted(name) for word, name in others.items()}
+        text = form.format(names=", ".join(map(quoted, columns)), rows=rows, **named)
+        try:
+            with client.execute_query(text, *(one for one in where.values() if one is not None)) as cursor:
+                while batch := cursor.fetchmany(_BATCH):
+                    yield from batch
+        except TABLE_MISSING:
+            return
 
 
-def count_by(client: Any, table: str, by: str, where: Mapping[str, Any]) -> Iterator[tuple[Any, int]]:
-    """Values of a column, each with its number of rows, of those that `select` finds; none without the table."""
-    column = client.escape_column_name(by)
-    return _rows(client, f"SELECT {column}, COUNT(*) FROM {{}} GROUP BY {column}", table, where)
-
-
-def select_last(
-    client: Any, table: str, key: str, columns: Sequence[str], by: str, where: Mapping[str, Any]
+def read_last(
+    pipeline: SupportsPipeline, table: str, key: str, columns: Sequence[str], by: str, where: Mapping[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
     """The key and columns of the last row of each key, by the largest value of `by`; none without the table."""
-    quoted = client.escape_column_name
-    names = ", ".join(map(quoted, (key, *columns)))
-    place = f"ROW_NUMBER() OVER (PARTITION BY {quoted(key)} ORDER BY {quoted(by)} DESC) AS place"
-    text = f"SELECT {names} FROM (SELECT {names}, {place} FROM {{}}) ranked WHERE place = 1"
-    return _rows(client, text, table, where)
+    place = "ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {by} DESC) AS place"
+    text = f"SELECT {{names}} FROM (SELECT {{names}}, {place} FROM {{rows}}) ranked WHERE place = 1"
+    return read_rows(pipeline, table, (key, *columns), where, text, key=key, by=by)
 
 
-def _rows(client: Any, text: str, table: str, where: Mapping[str, Any]) -> Iterator[Any]:
-    """Rows of a query, which has braces in place of a table and its conditions."""
-    text = text.replace("{}", client.make_qualified_table_name(table) + where_clause(client, where))
-    try:
-        with client.execute_query(text, *(one for one in where.values() if one is not None)) as cursor:
-            while batch := cursor.fetchmany(_BATCH):
-                yield from batch
-    except TABLE_MISSING:
-        return
-
-
-def select_latest(
-    client: Any,
+def read_latest(
+    pipeline: SupportsPipeline,
     table: str,
     columns: Sequence[str],
     where: Mapping[str, Any],
@@ -107,7 +101,7 @@ def select_latest(
     destination nor this process ever sorts or holds the other columns of more rows than these.
 
     Args:
-        client: From `sql_client`.
+        pipeline: The pipeline whose destination is queried.
         table: Table name.
         columns: Column names.
         where: Column to value.
@@ -115,94 +109,68 @@ def select_latest(
         most: Number of rows.
         until: Rows with a later timestamp are left out.
     """
-    moments = [row[0] for row in select(client, table, (by,), where) if row[0] is not None]
+    moments = [row[0] for row in read_rows(pipeline, table, (by,), where) if row[0] is not None]
     moments = sorted((one for one in moments if until is None or as_utc(one) <= until), key=as_utc, reverse=True)[:most]
     if not moments:
         return []
-    name, column = client.make_qualified_table_name(table), client.escape_column_name(by)
-    names = ", ".join(map(client.escape_column_name, (by, *columns)))
-    conditions = where_clause(client, where, "AND")
-    text = f"SELECT {names} FROM {name} WHERE {column} >= %s AND {column} <= %s{conditions}"
-    with client.execute_query(text, moments[-1], moments[0], *where.values()) as cursor:
-        rows = sorted(cursor.fetchall(), key=lambda row: as_utc(row[0]), reverse=True)
+    with sql_client(pipeline) as client:
+        name, column = client.make_qualified_table_name(table), client.escape_column_name(by)
+        names = ", ".join(map(client.escape_column_name, (by, *columns)))
+        conditions = where_clause(client, where, "AND")
+        text = f"SELECT {names} FROM {name} WHERE {column} >= %s AND {column} <= %s{conditions}"
+        with client.execute_query(text, moments[-1], moments[0], *where.values()) as cursor:
+            rows = sorted(cursor.fetchall(), key=lambda row: as_utc(row[0]), reverse=True)
     return [row[1:] for row in rows[:most]]
 
 
-def column_names(client: Any, table: str) -> set[str]:
+def column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
     """Names of a table's columns, in lower case; empty if it does not exist."""
-    text = f"SELECT * FROM {client.make_qualified_table_name(table)} WHERE 1 = 0"
-    try:
-        with client.execute_query(text) as cursor:
-            return {str(one[0]).lower() for one in cursor.description}
-    except TABLE_MISSING:
-        return set()
+    with sql_client(pipeline) as client:
+        try:
+            text = f"SELECT * FROM {client.make_qualified_table_name(table)} WHERE 1 = 0"
+            with client.execute_query(text) as cursor:
+                return {str(one[0]).lower() for one in cursor.description}
+        except TABLE_MISSING:
+            return set()
 
 
-def complete_load_ids(client: Any) -> set[str]:
-    """Ids of complete load packages. A killed load may have written its records and not its rows."""
-    return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
+def complete_load_ids(pipeline: SupportsPipeline) -> set[str]:
+    """Ids of complete load packages, for all that is read after them. A killed load may have written some of its rows.
+
+    What is read later may be of a package that was completed meanwhile. It then counts as incomplete, and is read or
+    loaded again.
+    """
+    return {load_id for load_id, status in read_rows(pipeline, LOADS_TABLE, ("load_id", "status")) if status == 0}
 
 
-# With a client of their own. They raise `DestinationError` if the destination cannot be reached or read.
-
-
-def stream_columns(
-    pipeline: SupportsPipeline, table: str, columns: Sequence[str], organization_id: str | None = None
-) -> Iterator[tuple[Any, ...]]:
-    """Columns of all rows of a table, or of those of an organization; see `select`."""
-    with reading_sql_client(pipeline) as client:
-        yield from select(client, table, columns, organization_filter(organization_id))
-
-
-def read_column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
-    """Names of a table's columns, in lower case; empty if it does not exist."""
-    with reading_sql_client(pipeline) as client:
-        return column_names(client, table)
-
-
-def read_latest(
-    pipeline: SupportsPipeline, table: str, columns: Sequence[str], where: Mapping[str, Any], by: str, most: int
-) -> list[tuple[Any, ...]]:
-    """The latest rows of a table by the values of columns; see `select_latest`."""
-    with reading_sql_client(pipeline) as client:
-        return select_latest(client, table, columns, where, by, most)
-
-
-def read_sync_records(
+def read_loaded(
     pipeline: SupportsPipeline,
     table: str,
     columns: Sequence[str],
+    where: Mapping[str, Any],
     by: str,
-    until: datetime,
     most: int,
-    organization_id: str | None = None,
-    loaded: Collection[str] | None = None,
-) -> list[tuple[Any, ...]]:
-    """The latest records of sweeps or pages from complete load packages, of those that `select_latest` finds.
-
-    `loaded` are the ids of complete packages, see `read_complete_loads`; None to read them.
-    """
-    with reading_sql_client(pipeline) as client:
-        loaded = complete_load_ids(client) if loaded is None else loaded
-        own = organization_filter(organization_id)
-        found = select_latest(client, table, (*columns, "load_id"), own, by, most, until)
-        return [row[:-1] for row in found if row[-1] in loaded]
+    until: datetime,
+    loaded: Collection[str],
+) -> list[Any]:
+    """Of the latest records that `read_latest` finds, those of complete loads (`complete_load_ids`)."""
+    found = read_latest(pipeline, table, (*columns, "load_id"), where, by, most, until)
+    return [row[:-1] for row in found if row[-1] in loaded]
 
 
-def read_rows_by_key(
-    pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], organization_id: str | None = None
+def read_by_key(
+    pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], where: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Rows of a table with these values of a column, or of those the ones of an organization."""
-    own = organization_filter(organization_id)
+    """Whole rows of a table with these values of a column; none if the table does not exist."""
     rows: list[dict[str, Any]] = []
-    with checked_sql_client(pipeline) as client:
-        names = client.make_qualified_table_name(table), client.escape_column_name(column)
+    with sql_client(pipeline) as client:
+        name, key = client.make_qualified_table_name(table), client.escape_column_name(column)
         for start in range(0, len(keys), _KEYS_A_QUERY):
             part = keys[start : start + _KEYS_A_QUERY]
             marks = ", ".join(["%s"] * len(part))
-            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({marks}){where_clause(client, own, 'AND')}"
+            query = f"SELECT * FROM {name} WHERE {key} IN ({marks}){where_clause(client, where, 'AND')}"
             try:
-                with client.execute_query(query, *part, *own.values()) as cursor:
+                with client.execute_query(query, *part, *where.values()) as cursor:
                     columns = [str(one[0]).lower() for one in cursor.description]
                     rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
             except TABLE_MISSING:
@@ -219,7 +187,7 @@ def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], nam
         tables: The names in braces that are tables.
         names: The other names in braces, each with its column name.
     """
-    with reading_sql_client(pipeline) as client:
+    with sql_client(pipeline) as client:
         known = {table: client.make_qualified_table_name(table) for table in tables}
         known.update({word: client.escape_column_name(name) for word, name in names.items()})
         try:

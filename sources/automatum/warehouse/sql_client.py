@@ -1,45 +1,80 @@
-"""Dlt's SQL client of a pipeline's dataset: opens it, shares it, and translates its errors.
+"""Dlt's clients of a pipeline's dataset: opened, shared, and their errors translated.
 
-An error says what a run lacks: settings or a driver, a destination that is up, or one that answers SQL. A destination
-that answers none is refused: nothing could be compared with it.
+An error says what a run lacks: settings or a driver, or a destination that is up. A destination that answers no SQL, or
+cannot replace rows, is refused: nothing could be compared with it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from dlt.common.configuration.exceptions import (
-    ConfigFieldMissingException,
-    ConfigurationException,
-    LookupTrace,
-    LookupTraces,
-)
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.exceptions import MissingDependencyException
+from dlt.common.pipeline import SupportsPipeline
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
 from ..config.plaintext import refuse_plaintext_postgres
 from ..core.errors import AutomatumError, ConfigurationError, DestinationError
 from ..core.redaction import first_line
-from .dlt_internals import destination_client, shared_clients
-from .lake_files import open_lake_files, writes_lake_files
-
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
 
 TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 """Errors for a table that does not exist."""
-SQL_UNSUPPORTED = (DatabaseException,)
-"""Errors of a destination that does not answer a query."""
-_SECTION = "DESTINATION__"
+_VARIABLE = re.compile(r"\bDESTINATION__\w+")
 _URLS = {
     "postgres": "postgresql://user:password@host:5432/database",
-    "filesystem": "s3://bucket/folder",
     "motherduck": "md:database?motherduck_token=...",
 }
 """Examples of the whole setting, by destination."""
+_shared: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
+"""Pipeline to the client that `one_client` shares."""
+
+
+def check_destination(pipeline: SupportsPipeline) -> None:
+    """Check that the destination of a pipeline replaces rows by key; opens no connection.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    able: Any = pipeline.destination.capabilities()
+    strategies = list(able.supported_merge_strategies or ())
+    if able.merge_strategies_selector:
+        strategies = list(able.merge_strategies_selector(strategies, table_schema={"name": ""}))
+    if strategies[:1] != ["delete-insert"]:  # dlt uses the first one.
+        raise ConfigurationError(
+            "--destination",
+            f"{pipeline.destination.destination_name} does not replace rows in SQL, and a sync compares its rows with "
+            "what the destination has.",
+            "Load to a database or to ducklake, and from there to where you need the rows (docs/destinations.md).",
+        )
+
+
+@contextmanager
+def open_client(pipeline: SupportsPipeline) -> Iterator[Any]:
+    """Dlt's client of a pipeline's destination, connected: the shared one, or else a new one.
+
+    It lets errors of queries through.
+
+    Raises:
+        ConfigurationError: The destination is not configured, or does not replace rows in SQL.
+        DestinationError: It cannot be reached.
+    """
+    if pipeline in _shared:
+        yield _shared[pipeline]
+        return
+    with ExitStack() as stack:
+        try:
+            check_destination(pipeline)
+            opened: Any = pipeline.destination_client()
+            client = stack.enter_context(opened)
+            _read_as_stored(client.sql_client)
+        except Exception as error:  # dlt lets errors of drivers through, which have no common base class.
+            raise unreachable_error(error) from None
+        yield client
 
 
 @contextmanager
@@ -51,81 +86,50 @@ def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    with ExitStack() as stack:
-        if pipeline not in shared_clients:
-            with _reaching():
-                client = stack.enter_context(destination_client(pipeline))
-                _read_as_stored(client)
-            shared_clients[pipeline] = client
-            stack.callback(shared_clients.pop, pipeline)
+    if pipeline in _shared:
         yield
+        return
+    with open_client(pipeline) as client:
+        _shared[pipeline] = client
+        try:
+            yield
+        finally:
+            del _shared[pipeline]
 
 
 @contextmanager
-def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """Dlt's SQL client of a pipeline's dataset; for files, `LakeFiles`, which has the same methods.
-
-    It lets a `DatabaseException` of a query through.
+def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
+    """Dlt's SQL client of a pipeline's dataset.
 
     Raises:
-        ConfigurationError: The destination is not configured, or answers no SQL.
-        DestinationError: It cannot be reached.
+        ConfigurationError: The destination is not configured, or does not replace rows in SQL.
+        DestinationError: It cannot be reached, or does not answer a query of the block.
     """
-    with ExitStack() as stack:
-        with _reaching():
-            if writes_lake_files(pipeline):
-                client = stack.enter_context(open_lake_files(pipeline))
-            else:
-                opened = stack.enter_context(destination_client(pipeline))
-                if pipeline not in shared_clients:
-                    _read_as_stored(opened)
-                client = opened.sql_client
+    with open_client(pipeline) as client:
         try:
-            yield client
+            yield client.sql_client
         except DestinationConnectionError as error:
             raise unreachable_error(error) from None
+        except DatabaseException as error:
+            raise DestinationError(
+                f"The destination cannot be read: {first_line(error)}", "This needs a destination that answers SQL."
+            ) from None
 
 
-@contextmanager
-def _reaching() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # dlt lets errors of drivers through, which have no common base class.
-        raise unreachable_error(error) from None
-
-
-def _read_as_stored(opened: Any) -> None:
+def _read_as_stored(client: Any) -> None:
     """Let JSON columns come as text, and moments in UTC.
 
     psycopg2 would parse numbers of JSON as floats, and a row that is marked deleted would be written back with fewer
     digits. In another time zone the last hours of the year 9999 are in the year 10000, which Python cannot represent.
     """
-    client = getattr(opened, "sql_client", None)
-    if client is None:
-        raise ConfigurationError(
-            "--destination",
-            "answers no SQL, and a sync compares its rows with what the destination has.",
-            "Load to a database or to filesystem, and from there to where you need the rows.",
-        )
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
         from psycopg2 import extras  # type: ignore[import-untyped]
 
         refuse_plaintext_postgres(connection, "destination.postgres.credentials")
-
         for register in (extras.register_default_json, extras.register_default_jsonb):
             register(connection, loads=lambda text: text)
         client.execute_sql("SET TIME ZONE 'UTC'")
-
-
-@contextmanager
-def reading_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """The same client; raises `DestinationError` also if the destination does not answer a query of the block."""
-    try:
-        with checked_sql_client(pipeline) as client:
-            yield client
-    except DatabaseException as error:
-        raise unreadable_error(error) from None
 
 
 def unreachable_error(error: Exception) -> AutomatumError:
@@ -152,13 +156,6 @@ def unreachable_error(error: Exception) -> AutomatumError:
     )
 
 
-def unreadable_error(error: Exception) -> DestinationError:
-    """The error for a destination that can be reached and does not answer a query."""
-    return DestinationError(
-        f"The destination cannot be read: {first_line(error)}", "This needs a destination that answers SQL."
-    )
-
-
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
@@ -167,7 +164,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:
     """Name each missing field by its variable: dlt lists a dozen keys for each field."""
-    variables = list(dict.fromkeys(_variables(error.traces)))
+    first = {name.rpartition("__")[2]: name for name in reversed(_VARIABLE.findall(str(error)))}
+    variables = list(reversed(first.values()))
     if not variables:
         return ConfigurationError("destination", f"{', '.join(error.fields)} is not set.", "See docs/destinations.md.")
     whole = variables[0].rpartition("__")[0]
@@ -179,14 +177,3 @@ def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:
     if names == "password":
         step += " An empty password is for a server that asks for none."
     return ConfigurationError(section, f"{names} is not set.", step)
-
-
-def _variables(traces: dict[str, Any]) -> Iterator[str]:
-    """The variable of each missing field: the first one without the name of the pipeline before it."""
-    for tried in traces.values():
-        for trace in tried:
-            if isinstance(trace, LookupTraces):
-                yield from _variables(trace.traces)
-        keys = (trace.key for trace in tried if isinstance(trace, LookupTrace) and trace.key.startswith(_SECTION))
-        if first := next(keys, None):
-            yield first

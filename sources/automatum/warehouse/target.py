@@ -40,7 +40,7 @@ from .duckdb_file import (
 
 PIPELINE = "automatum"
 _SCRIPT = f"{PIPELINE}_script"
-_DRIVERS = {DUCKDB: "duckdb", "filesystem": "duckdb", "postgres": "psycopg2"}
+_DRIVERS = {DUCKDB: "duckdb", "postgres": "psycopg2"}
 """Destination to the package that it needs besides dlt. Of other destinations dlt says what is missing."""
 
 

@@ -195,17 +195,6 @@ def test_the_database_and_dataset_are_where_they_were_asked_for(small, desk):
 
 
 @pytest.mark.slow
-def test_another_destination_by_name(small, desk, monkeypatch):
-    """`--destination filesystem`, its place from dlt's configuration."""
-    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (desk.folder / "lake").as_uri())
-    made = desk.sync("customers", "--destination", "filesystem")
-    assert made.code == 0, made
-    assert made.json["tables"]["customers"]["inserted"] == SMALL["customers"]
-    assert list((desk.folder / "lake" / "automatum" / "customers").iterdir())
-    assert desk.sync("customers", "--destination", "filesystem").code == 0
-
-
-@pytest.mark.slow
 def test_a_file_that_somebody_else_holds(small, desk):
     """I7: another process holds the DuckDB file: a sentence, not a traceback; nothing is lost."""
     import subprocess

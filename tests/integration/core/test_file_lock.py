@@ -231,31 +231,34 @@ def test_a_file_has_one_lock_by_whatever_name_it_is_called_i7(desk, start, tmp_p
         assert ran.code == 75, ran
 
 
+SERVER = "postgresql://nobody:none@127.0.0.1:9/books"
+
+
 def run_beside(desk, held):
-    """A sync while another run holds the lock of its pipeline: `automatum_filesystem_<hash of the bucket>`."""
-    target = Target("filesystem", "automatum")
+    """A sync while another run holds the lock of its pipeline: `automatum_postgres_<hash of server and dataset>`."""
+    target = Target("postgres", "automatum")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(held))
+        patched.setenv("DESTINATION__POSTGRES__CREDENTIALS", held)
         name = name_pipeline("automatum", target.open(), "automatum", None)
     with Other(HOLD, desk.folder / "pipelines" / f"{name}.lock"):
         return name, desk.run(
-            "sync", "--lock-wait", "0.1", "--pipelines-dir", desk.folder / "pipelines", "--destination", "filesystem"
+            "sync", "--lock-wait", "0.1", "--pipelines-dir", desk.folder / "pipelines", "--destination", "postgres"
         )
 
 
 def test_two_runs_that_load_to_one_dataset_meet_i7(desk, start, monkeypatch):
     served = start(**SMALL)
     desk.use(served)
-    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(desk.folder / "lake"))
-    name, ran = run_beside(desk, desk.folder / "lake")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", SERVER)
+    name, ran = run_beside(desk, SERVER)
     assert ran.code == 75 and f"The pipeline {name} is in use by a test" in ran.says, ran
     assert served.sandbox.requests.all() == []
 
 
 def test_two_runs_that_share_nothing_do_not_wait_for_each_other_i7(desk, start, monkeypatch):
     desk.use(start(**SMALL))
-    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", "unknown://bucket")
-    _, ran = run_beside(desk, desk.folder / "another lake")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", SERVER)
+    _, ran = run_beside(desk, SERVER.replace("/books", "/others"))
     assert ran.code != 75 and "in use" not in ran.says, ran
 
 

@@ -3,7 +3,6 @@
 import json
 from itertools import chain
 
-import dlt
 import pytest
 
 from automatum.sync import list_sync
@@ -70,20 +69,6 @@ def test_a_change_without_a_new_timestamp_and_a_row_that_the_destination_lacks_a
     assert site.live("customers") == set(ids)
     assert site.query("SELECT company_name FROM customers WHERE id = ?", ids[3]) == [("Lies Ltd",)]
     assert children(site, "entitlements", [entitlement], marked=False) == 0
-
-
-@pytest.mark.slow
-def test_a_folder_of_files_has_the_latest_version_of_each_row_and_does_not_grow(site):
-    """I1: a destination that only appends: the latest version of a row is the right one, and comes once."""
-    sandbox = site.serve(customers=40, entitlements=9)
-    to = {"destination": dlt.destinations.filesystem(bucket_url=str(site.folder / "bucket"))}
-    assert site.sync("customers", "entitlements", **to).code == 0
-    ids = sandbox.rows.ids("customers")
-    sandbox.rows.change("customers", ids[0], {"companyName": "Later"}, touch=False)
-    sandbox.rows.delete("customers", ids[1])
-    assert site.sync("customers", **to).counts("customers") == (0, 1, 1, 38)
-    made = site.sync("customers", "entitlements", **to)
-    assert (made.counts("customers"), made.counts("entitlements")) == ((0, 0, 0, 39), (0, 0, 0, 9))
 
 
 # What is gone

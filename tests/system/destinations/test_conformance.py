@@ -32,5 +32,4 @@ def test_a_dataset_lives_as_the_api_does(place, tmp_path, request):
         place.close()
     assert held == list(CASES[:SHORT] if life.short else CASES)
     if request.config.getoption("--write-table", default=False) and not life.short:
-        answers = {case: place.cannot.get(case, "yes") for case in CASES}
-        keep("tested", place.name, answers, [one.name for one in PLACES])
+        keep("tested", place.name, dict.fromkeys(CASES, "yes"), [one.name for one in PLACES])

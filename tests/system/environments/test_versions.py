@@ -7,7 +7,7 @@ import pytest
 from tests.support import ROOT
 from tests.support.environments import NEWEST, OLDEST, Environment, python_of, uv
 
-EXTRAS = "sandbox,pandas,redis,postgres,s3,delta,iceberg,aws,vault,notebooks"
+EXTRAS = "sandbox,pandas,redis,postgres,aws,vault,notebooks"
 TOOLS = (
     "pytest",
     "pytest-xdist",
@@ -61,15 +61,3 @@ def test_the_newest_versions(tmp_path, run_the_core):
     environment.install(f"dlt-source-automatum[{EXTRAS}] @ {wheel.as_uri()}", *TOOLS)
     assert '"verdict": "complete"' in environment.run("-m", "automatum", "demo", "--json", cwd=tmp_path)
     run_the_core(environment)
-
-
-def test_an_older_pip_finds_versions_for_s3_and_aws(tmp_path):
-    """s3fs pins botocore by way of aiobotocore. If `aws` needed boto3, which pins it too, pip 23 would find nothing."""
-    environment = Environment(tmp_path / "env", python_of(OLDEST, min))
-    environment.install("pip==23.2.1")
-    environment.pip("install", "--quiet", f"{ROOT}[s3,aws]")
-    assert {"s3fs", "botocore"} <= environment.names()
-    assert "boto3" not in environment.names()
-    code = "import s3fs; from automatum.config.vaults.store import parse_vault_address; "
-    code += "parse_vault_address('aws-secretsmanager://eu-central-1/x')"
-    environment.run("-c", code, cwd=tmp_path)

@@ -4,13 +4,12 @@ import json
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE
-from automatum.schema.arrow_tables import ChildLists, Table, fit_columns
+from automatum.schema.arrow_tables import Table
 from automatum.schema.records import Rows
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
@@ -106,18 +105,14 @@ def test_dimensions_and_payments_are_rows_of_their_own():
 
 def test_a_list_that_became_empty_removes_what_was_there():
     record = {"id": "e", "dimensions": []}
-    gone = rows_of(ENTITLEMENTS, record, lists=ChildLists({"entitlement_dimensions": {"e": 1}}))
+    gone = rows_of(ENTITLEMENTS, record, lists={"entitlement_dimensions": {"e": 1}})
     assert [(one["position"], one["_removed"]) for one in gone["entitlement_dimensions"]] == [(0, True)]
-    unknown = rows_of(ENTITLEMENTS, record, lists=ChildLists(unknown=1))
-    assert [(one["position"], one["_removed"]) for one in unknown["entitlement_dimensions"]] == [(0, True)]
-    kept = rows_of(ENTITLEMENTS, record, lists=ChildLists(unknown=1, removes=False))
-    assert [(one["_removed"], one["_deleted_at"]) for one in kept["entitlement_dimensions"]] == [(None, NOW)]
-    assert "entitlement_dimensions" not in rows_of(ENTITLEMENTS, record, lists=ChildLists())
+    assert "entitlement_dimensions" not in rows_of(ENTITLEMENTS, record, lists={})
     assert "entitlement_dimensions" not in rows_of(ENTITLEMENTS, record)
 
 
 def test_a_parent_read_twice_in_one_package_removes_what_its_second_list_lacks():
-    lists = ChildLists()
+    lists = {}
     rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}, {"key": "b"}]}, lists=lists)
     again = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, lists=lists)
     assert [(one["position"], one["_removed"]) for one in again["entitlement_dimensions"]] == [(0, None), (1, True)]
@@ -210,13 +205,3 @@ def test_values_that_leave_their_column_null_are_counted_by_name_i8():
     table.arrow([page_of(table, records)])
     table.arrow([page_of(table, records[:1])])
     assert dict(table.unread) == {"start_date": 2, "plan_id": 2, "entitlement_dimensions.price": 1}
-
-
-def test_rows_get_the_columns_of_the_table_in_its_order_i1():
-    rows = pa.table({"id": ["a"], "region": ["EMEA"], "extra": ["{}"], "newest": [1]})
-    stored = pa.schema([("id", pa.string()), ("extra", pa.string()), ("gone", pa.int64()), ("region", pa.string())])
-    fitted = fit_columns(rows, stored)
-    assert fitted.column_names == ["id", "extra", "gone", "region", "newest"]
-    assert fitted.to_pylist() == [{"id": "a", "extra": "{}", "gone": None, "region": "EMEA", "newest": 1}]
-    assert fitted.schema.field("gone").type == pa.int64()
-    assert fit_columns(rows, None) is rows

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 
 from automatum.endpoints import ENTITLEMENTS
-from automatum.schema.arrow_tables import ChildLists, Table
+from automatum.schema.arrow_tables import Table
 from automatum.schema.records import Rows
 from automatum.sync.batcher import Batcher
 from automatum.sync.rejections import Rejections
@@ -28,7 +28,7 @@ def test_one_row_in_a_batch_that_cannot_be_converted_i1():
     rejections = Rejections(table)
     batcher = Batcher(table, rejections)
     # In the destination each list has two entries. All but one become shorter.
-    batcher.lists = ChildLists({"entitlement_dimensions": {f"e{i}": 2 for i in range(9)}})
+    batcher.lists = {"entitlement_dimensions": {f"e{i}": 2 for i in range(9)}}
     records = [record(f"e{i}", dimensions=[{"key": "a"}]) for i in range(9)]
     records[4] = record("e4", dimensions=[{"key": "a"}], odd=object())
     found = given(batcher, *records)

@@ -13,19 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import dlt
-import duckdb
 import pytest
 from dlt.common.configuration.providers.toml import StringTomlProvider
 from dlt.common.normalizers.naming.snake_case import NamingConvention
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 import automatum
 from automatum.config.dlt_internals import document_of
-from automatum.config.settings import AutomatumSettings
+from automatum.core.errors import ConfigurationError
 from automatum.schema.columns import normalize_identifier
-from automatum.warehouse import dlt_internals, lake_files
+from automatum.warehouse import dlt_internals
 from automatum.warehouse.duckdb_file import duckdb_destination
-from automatum.warehouse.merge_strategy import Merge, merge_of
+from automatum.warehouse.sql_client import check_destination
 
 CHECKED_WITH = "1.31"
 PLACES = (
@@ -33,9 +31,8 @@ PLACES = (
     "schema/columns.py",
     "warehouse/dlt_internals.py",
     "warehouse/duckdb_file.py",
-    "warehouse/lake_files.py",
 )
-"""The modules of the connector that may use undocumented parts of dlt: one of each layer, and two of destinations."""
+"""The modules of the connector that may use undocumented parts of dlt: one of each layer, and one of a destination."""
 DOCUMENTED = (
     "dlt",
     "dlt.common.configuration",
@@ -83,8 +80,6 @@ PARTS = (
     ("dlt.common.normalizers.naming.snake_case", "NamingConvention.normalize_identifier", ("identifier",)),
     ("dlt.common.libs", "sql_alchemy_compat", ()),
     ("dlt.common.libs", "sql_alchemy_shims", ()),
-    ("dlt.common.libs.deltalake", "deltalake_storage_options", ("credentials", "storage_options")),
-    ("dlt.common.libs.pyiceberg", "evolve_table", ("catalog", "fs_client", "config", "table_id", "table_location")),
     ("dlt.destinations.exceptions", "DatabaseException", ()),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.get_storage_table", ("table_name",)),
     ("dlt.destinations.job_client_impl", "SqlJobClientWithStagingDataset.with_staging_dataset", ()),
@@ -94,15 +89,6 @@ PARTS = (
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbConnectionPool.borrow_conn", ()),
     ("dlt.common.destination.reference", "Destination.configuration", ("initial_config", "accept_partial")),
     ("dlt.destinations.impl.duckdb.sql_client", "DuckDbSqlClient._make_database_exception", ("ex",)),
-    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.list_table_files", ("table_name", "schema_name")),
-    (
-        "dlt.destinations.impl.filesystem.filesystem",
-        "FilesystemClient.get_open_table_location",
-        ("table_format", "table_name", "schema_name"),
-    ),
-    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.get_open_table_catalog", ("table_format",)),
-    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.is_storage_initialized", ()),
-    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.initialize_storage", ()),
     ("dlt.destinations.sql_client", "SqlClientBase.make_qualified_table_name", ("table_name",)),
     ("dlt.destinations.sql_client", "SqlClientBase.escape_column_name", ("column_name",)),
     ("dlt.destinations.sql_client", "SqlClientBase.begin_transaction", ()),
@@ -227,19 +213,17 @@ def test_no_pipeline_loads_outside_of_an_extraction():
     assert dlt_internals.current_load_id() == ""
 
 
-@pytest.mark.parametrize(
-    ("destination", "table_format", "merge"),
-    [
-        (dlt.destinations.duckdb("x.duckdb"), None, Merge.REPLACE),
-        (dlt.destinations.filesystem("lake"), "delta", Merge.UPSERT),
-        (dlt.destinations.filesystem("lake"), "iceberg", Merge.UPDATE),
-        (dlt.destinations.filesystem("lake"), None, Merge.APPEND),
-    ],
-)
-def test_how_destinations_merge(destination, table_format, merge):
-    settings = AutomatumSettings()
-    settings.table_format = table_format
-    assert merge_of(dlt.pipeline("automatum", destination=destination), settings) is merge
+def test_destinations_are_told_apart_by_what_dlt_says_of_them(tmp_path):
+    """Those that replace rows by key and merge key; `upsert` keeps the entries that a list has lost."""
+    able = (dlt.destinations.postgres(), dlt.destinations.ducklake(), dlt.destinations.snowflake())
+    unable = (dlt.destinations.filesystem("lake"), dlt.destinations.athena(), dlt.destinations.qdrant())
+    for at, destination in enumerate((*able, *unable)):
+        pipeline = dlt.pipeline("automatum", destination=destination, pipelines_dir=str(tmp_path / str(at)))
+        if destination in able:
+            check_destination(pipeline)
+            continue
+        with pytest.raises(ConfigurationError, match=destination.destination_name):
+            check_destination(pipeline)
 
 
 def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
@@ -250,12 +234,6 @@ def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
             found = ours.capabilities(naming=naming)
             assert dict(found) == dict(plain.capabilities(naming=naming))
             found.preferred_loader_file_format, found.supported_loader_file_formats = "csv", []
-
-
-def test_a_missing_table_is_the_error_of_dlt():
-    with duckdb.connect(":memory:") as connection, pytest.raises(duckdb.Error) as missing:
-        connection.execute("SELECT * FROM no_such_table")
-    assert isinstance(lake_files.as_database_error(missing.value), DatabaseUndefinedRelation)
 
 
 def test_names_are_normalized_as_dlt_does():

@@ -40,7 +40,6 @@ def test_a_destination_that_dlt_does_not_know_is_named_with_the_next_step(isolat
     "destination, module, package",
     [
         ("duckdb", "duckdb", "duckdb>=1.4"),
-        ("filesystem", "duckdb", "duckdb>=1.4"),
         ("postgres", "psycopg2", "psycopg2-binary>=2.9.9"),
     ],
 )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError
-from ...warehouse.sql import as_utc, read_column_names, stream_columns
+from ...warehouse.sql import as_utc, column_names, organization_filter, read_rows
 from ..model import format_decimal
 from .database import Fill
 from .identity import adopt_identity, problem_of_owner, read_meta, refuse_beside_original
@@ -155,9 +155,9 @@ def read_exported(pipeline: SupportsPipeline, organization_id: str | None) -> Ex
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for table in CONTENT:
-        there = read_column_names(pipeline, table.name)
+        there = column_names(pipeline, table.name)
         names = tuple(column.name for column in table.columns if column.name in there)
-        rows = stream_columns(pipeline, table.name, names, organization_id) if names else ()
+        rows = read_rows(pipeline, table.name, names, organization_filter(organization_id)) if names else ()
         found[table.name] = [dict(zip(names, row, strict=True)) for row in rows]
     if not found[LINES.name]:
         raise ConfigurationError(

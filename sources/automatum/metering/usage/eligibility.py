@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ...endpoints import CUSTOMERS, ENTITLEMENTS
 from ...schema.columns import DELETED_AT
-from ...warehouse.sql import read_column_names, stream_columns
+from ...warehouse.sql import column_names, organization_filter, read_rows
 from ...warehouse.sql_client import one_client
 from .columns import Kind, as_text
 from .query import SCALE, plain
@@ -128,8 +128,8 @@ def add_eligible(
         for table, columns in _TABLES.items():
             connection.execute(f"CREATE TABLE {table} ({', '.join(f'{name} VARCHAR' for name in columns)})")
             # A price that the vendor never gave is no column.
-            there = [name for name in columns if name != "price" or name in read_column_names(pipeline, table)]
-            rows = stream_columns(pipeline, table, there, organization_id=organization_id)
+            there = [name for name in columns if name != "price" or name in column_names(pipeline, table)]
+            rows = read_rows(pipeline, table, there, organization_filter(organization_id))
             while batch := list(islice(rows, _BATCH)):
                 texts = [
                     pa.array([as_text(value, columns[name]) for value in values], pa.string())
@@ -138,7 +138,7 @@ def add_eligible(
                 connection.register("batch", pa.Table.from_arrays(texts, names=there))
                 connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
         # If only other organizations are synced, this usage may be for their customers.
-        others = organization_id is not None and any(stream_columns(pipeline, CUSTOMERS.table, ("id",)))
+        others = organization_id is not None and any(read_rows(pipeline, CUSTOMERS.table, ("id",)))
     found = connection.execute(
         f"SELECT EXISTS (FROM {CUSTOMERS.table}), EXISTS (FROM {ENTITLEMENTS.table} WHERE customer_id <> '')"
     ).fetchall()[0]

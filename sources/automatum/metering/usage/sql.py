@@ -15,8 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
-from ...warehouse.lake_files import LakeFiles
-from ...warehouse.sql_client import checked_sql_client
+from ...warehouse.sql_client import open_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -51,7 +50,8 @@ def read_relation_or_query(pipeline: SupportsPipeline, source: str, forms: str) 
     elif not _NAME.fullmatch(name):
         raise ConfigurationError("usage", f"{name!r} is not the name of a table or view.", forms)
     try:
-        with checked_sql_client(pipeline) as client:
+        with open_client(pipeline) as opened:
+            client = opened.sql_client
             if name is None:
                 _read_only(client)
             with client.execute_query(text if name is None else _select_all(client, name)) as cursor:
@@ -111,12 +111,12 @@ def _read_only(client: Any) -> None:
     Raises:
         ConfigurationError: The tables are files, which DuckDB cannot read without access to all other files.
     """
-    connection: Any = None if isinstance(client, LakeFiles) else client.native_connection
+    connection: Any = client.native_connection
     module = type(connection).__module__
     if module.startswith("psycopg2"):
         connection.rollback()
         connection.set_session(readonly=True)
-    elif connection is None or ("duckdb" in module and _lakes(client)):
+    elif "duckdb" in module and _lakes(client):
         why = "a query cannot be read where the tables are files: it could read any other file, too."
         raise ConfigurationError("usage", why, "Load the usage to a table, and name the table.")
     elif "duckdb" in module:

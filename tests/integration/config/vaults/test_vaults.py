@@ -316,7 +316,7 @@ def test_a_deleted_vault_secret_is_not_there(bao):  # noqa: F811
 
 
 def test_aws_needs_botocore_and_not_boto3(aws, monkeypatch):  # noqa: F811
-    """boto3 and s3fs each pin botocore, and older versions of pip find no versions of both."""
+    """boto3 pins botocore, and would bind whoever uses another version of it."""
     aws.put("alone", BOTH)
     address = parse_vault_address("aws-secretsmanager://eu-central-1/alone")
     monkeypatch.setitem(sys.modules, "boto3", None)  # the import fails, as if it was not installed

@@ -5,12 +5,11 @@ from decimal import Decimal
 import dlt
 import duckdb
 import psycopg2
-import pyarrow as pa
 import pytest
 
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.metering.usage import sql
-from tests.support.metering_rows import MOMENT, ROW, read
+from tests.support.metering_rows import MOMENT, read
 
 
 @pytest.fixture
@@ -129,20 +128,6 @@ def test_postgres_is_read_in_a_read_only_transaction(postgres, query):
     with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM automatum.usage")
         assert cursor.fetchone() == (1,)
-
-
-def test_a_lake_is_read_by_the_names_of_its_tables_alone(tmp_path):
-    """I6: there DuckDB needs the file system, so a query could read any file."""
-    lake = dlt.pipeline(
-        "usage_lake", destination=dlt.destinations.filesystem((tmp_path / "lake").as_uri()), dataset_name="automatum"
-    )
-    lake.run(pa.table({name: [value] for name, value in ROW.items()}), table_name="usage", loader_file_format="parquet")
-    (tmp_path / "secret").write_text("canary\n")
-    for query in ("SELECT * FROM usage", LEAKS[0].format(secret=tmp_path / "secret")):
-        with pytest.raises(ConfigurationError, match="name the table") as caught:
-            read(f"sql:{query}", pipeline=lake)
-        assert "canary" not in str(caught.value)
-    assert read("usage", pipeline=lake).rows == 1
 
 
 def test_a_query_that_breaks_off_is_an_error_not_an_end(warehouse):
