@@ -13,8 +13,8 @@ from ..core.clock import SystemClock, instant
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from .commands import CommandApp, examples
 from .console import say
-from .declared import END, PLACE, declared
-from .options import guarded, open_existing, target_of
+from .declared import END, declared
+from .options import guarded
 from .render_push import show_figures
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 ledger_app = CommandApp(help="Show, back up and restore the ledger of the push. Sends nothing.", no_args_is_help=True)
 
-From = Annotated[
-    Path | None, typer.Option("--from", help="File of a backup. Default: metering_lines of the destination.")
-]
+From = Annotated[Path, typer.Option("--from", help="File of a backup.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="File of the backup. It must not exist.")]
 
 
@@ -51,30 +49,17 @@ def backup(file: File, **given: Any) -> None:
     _run(work, given)
 
 
-@ledger_app.command(
-    "restore",
-    epilog=examples(
-        "automatum push ledger restore --from /backup/ledger.sqlite",
-        "automatum push ledger restore            (from metering_lines in marketplace.duckdb)",
-    ),
-)
-@declared("ledger_url", *PLACE, "lock_wait", *END)
-def restore(from_: From = None, **given: Any) -> None:
-    """Restore a lost ledger from a backup, or from the export in the destination. A failure leaves nothing behind."""
+@ledger_app.command("restore", epilog=examples("automatum push ledger restore --from /backup/ledger.sqlite"))
+@declared("ledger_url", *END)
+def restore(from_: From, **given: Any) -> None:
+    """Restore a lost ledger from a backup. A failure leaves nothing behind."""
 
     def work() -> dict[str, Any]:
         from ..metering.ledger.location import ledger_owner
-        from ..metering.ledger.transfer import Exported, read_exported, restore
-        from ..warehouse.dataset import use_stored_owner
+        from ..metering.ledger.transfer import restore
 
         settings, url = _find(given)
-        source: Path | Exported | None = from_
-        if source is None:
-            target = target_of(given["destination"], given["dataset"], given["database"])
-            pipeline = open_existing(target, given["lock_wait"])
-            use_stored_owner(pipeline, settings)
-            source = read_exported(pipeline, settings.owner)
-        made = restore(url, SystemClock(), ledger_owner(settings), source)
+        made = restore(url, SystemClock(), ledger_owner(settings), from_)
         last = made.last_call
         after = f"What was sent after {instant(last.timestamp())} is not in it:" if last else "It has no call:"
         step = f"{after} settle that usage with the marketplace before you push it."

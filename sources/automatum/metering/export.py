@@ -203,7 +203,8 @@ def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: st
             KEY,
             f"{ATTEMPTS.name} in the destination has the call {last}, which the ledger {ledger.location} lacks. "
             "Another ledger sent it, or this one is an old copy.",
-            "Find the ledger that was exported; or bring back what it lacks: `automatum push ledger restore`.",
+            "Find the ledger that was exported, or restore its backup: `automatum push ledger restore --from FILE`. If "
+            f"it is lost: settle what {LINES.name} has of the last day with the vendor, and drop the three tables.",
         )
 
 

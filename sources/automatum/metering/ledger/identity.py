@@ -86,7 +86,7 @@ def problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> Co
         return ConfigurationError(
             KEY,
             f"{location} is a copy, or a backup, of the ledger {meta['copied_from']}.",
-            f"Use that ledger. If it is lost: `automatum push ledger restore`, or here {_ADOPT}.",
+            f"Use that ledger. If it is lost: `automatum push ledger restore --from FILE`, or here {_ADOPT}.",
         )
     for word, theirs, ours, setting in (
         ("API", meta["api"], owner.api, "base_url"),

@@ -334,7 +334,7 @@ class Ledger(LedgerDatabase):
                 KEY,
                 f"{self.location} is older than the ledger that was here: it lacks the call {noted}, and maybe others "
                 f"(the note is {self.note.file}).",
-                "Put the newer one back. If it is lost: `automatum push ledger restore`, then "
+                "Put the newer one back. If it is lost: `automatum push ledger restore --from FILE`, then "
                 "`automatum push ledger adopt --confirm`.",
             )
         if write:

@@ -166,7 +166,7 @@ def problem_of_missing(
         return ConfigurationError(
             KEY,
             f"there was a ledger at {location}: the note {note.file} names the call {noted}.",
-            "Restore it: `automatum push ledger restore`. If certainly nothing was billed, remove that note.",
+            "Restore it: `automatum push ledger restore --from FILE`. If nothing was ever billed, remove that note.",
         )
     others = _other_ledgers(owner, location) if owner else []
     if begin and not others:

@@ -1,36 +1,24 @@
-"""Copies whole ledgers: to a backup, and back from one or from an export; a failure leaves nothing behind (I5)."""
+"""Copies whole ledgers, to a backup and back from one; a failure leaves nothing behind (I5)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError
-from ...warehouse.sql import as_utc, column_names, organization_filter, read_rows
-from ..model import format_decimal
-from .database import Fill
 from .identity import adopt_identity, problem_of_owner, read_meta, refuse_beside_original
 from .ledger import Ledger
 from .location import Owner
-from .rows import to_entry
-from .tables import ATTEMPTS, CONTENT, JOURNAL, LINES, META, Exact, batches
-
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
+from .tables import ATTEMPTS, CONTENT, LINES, META
 
 LOST = "It was being sent when the ledger was copied; nobody knows whether it was billed."
 _BATCH = 1_000
-
-Exported = Mapping[str, Iterable[Mapping[str, Any]]]
-"""Rows of an export, by the name of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +77,56 @@ def backup(ledger: Ledger, path: Path) -> dict[str, int]:
         return count_rows(connection)
 
 
-def restore(url: str, clock: Clock, owner: Owner, source: Path | Exported) -> Restored:
+def restore(url: str, clock: Clock, owner: Owner, file: Path) -> Restored:
     """Bring a lost ledger back. What was being sent is unknown afterwards.
 
     Args:
         url: Database of the ledger. There must be none, or an empty one.
         clock: Time.
         owner: Whose ledger it is.
-        source: A backup; or the rows of an export, from `read_exported`.
+        file: A backup.
 
     Raises:
-        ConfigurationError: There is a ledger with lines; or the source is no backup, is another's, was changed, or is
-            still in use.
+        ConfigurationError: There is a ledger with lines; or the file is no backup, is another's, or its ledger is still
+            there.
         DestinationError: A database cannot be reached.
     """
-    if not isinstance(source, Path):
-        return _restore(url, clock, owner, {}, lambda into: _write_exported(into, source))
-    path = source.expanduser().absolute()
-    with Ledger.open(f"sqlite:///{path}", clock) as copy:
+    file = file.expanduser().absolute()
+    unknown: list[int] = []
+    with Ledger.open(f"sqlite:///{file}", clock) as copy:
         copy.require_tables()
         with copy.read() as connection:
             meta = read_meta(connection)
-            if problem := problem_of_owner({**meta, "copied_from": None}, str(path), owner):
-                raise problem
-            if not meta["copied_from"]:
-                raise ConfigurationError(
-                    "--from",
-                    f"{path} is a ledger that is in use, not a backup of one. Both would bill what the other has "
-                    "billed.",
-                    "Make a backup: `automatum push ledger backup FILE`. Then remove or rename the ledger itself.",
-                )
-            refuse_beside_original(meta, str(path), meta["copied_from"])
-            known = {name: meta[name] for name in ("ledger_id", "created_at")}
-            return _restore(url, clock, owner, known, lambda into: _copy(connection, into))
+            _check_backup(meta, file, owner)
+
+            def fill(into: Connection) -> None:
+                _copy(connection, into)
+                lost = {"state": "unknown", "error": LOST}
+                unknown.append(into.execute(update(LINES).where(LINES.c.state == "sending").values(lost)).rowcount)
+                into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(lost))
+                own = {"api": owner.api, "organization": owner.organization}
+                own |= {name: meta[name] for name in ("ledger_id", "created_at")}
+                into.execute(update(META).values(own))
+
+            with Ledger.open(url, clock) as ledger:
+                ledger.create(fill)
+                noted = ledger.note.read()
+                lacks = noted if noted and not ledger.has_call(noted) else None
+                with ledger.read() as restored:
+                    last_call = restored.scalar(select(func.max(ATTEMPTS.c.started_at)))
+                    return Restored(count_rows(restored), last_call, unknown[0], lacks)
+
+
+def _check_backup(meta: Mapping[str, Any], file: Path, owner: Owner) -> None:
+    if problem := problem_of_owner({**meta, "copied_from": None}, str(file), owner):
+        raise problem
+    if not meta["copied_from"]:
+        raise ConfigurationError(
+            "--from",
+            f"{file} is a ledger that is in use, not a backup of one. Both would bill what the other has billed.",
+            "Make a backup: `automatum push ledger backup FILE`. Then remove or rename the ledger itself.",
+        )
+    refuse_beside_original(meta, str(file), meta["copied_from"])
 
 
 def adopt(url: str, clock: Clock, owner: Owner) -> None:
@@ -142,91 +147,8 @@ def adopt(url: str, clock: Clock, owner: Owner) -> None:
         ledger.note.forget()
 
 
-def read_exported(pipeline: SupportsPipeline, organization_id: str | None) -> Exported:
-    """Rows of the exported ledger in a destination.
-
-    Args:
-        pipeline: Pipeline of the destination of the export.
-        organization_id: Organization of the rows, if the tables contain several organizations.
-
-    Raises:
-        ConfigurationError: The destination holds no exported lines, or those of an earlier version.
-        DestinationError: The destination cannot be read.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for table in CONTENT:
-        there = column_names(pipeline, table.name)
-        names = tuple(column.name for column in table.columns if column.name in there)
-        rows = read_rows(pipeline, table.name, names, organization_filter(organization_id)) if names else ()
-        found[table.name] = [dict(zip(names, row, strict=True)) for row in rows]
-    if not found[LINES.name]:
-        raise ConfigurationError(
-            "--dataset", f"the destination holds no {LINES.name}.", "Name the dataset of `automatum push export`."
-        )
-    return found
-
-
-def _restore(url: str, clock: Clock, owner: Owner, known: Mapping[str, Any], fill: Fill) -> Restored:
-    """Create a ledger from the rows that `fill` writes; see `restore`."""
-    unknown: list[int] = []
-
-    def write(into: Connection) -> None:
-        fill(into)
-        lost = {"state": "unknown", "error": LOST}
-        unknown.append(into.execute(update(LINES).where(LINES.c.state == "sending").values(lost)).rowcount)
-        into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(lost))
-        into.execute(update(META).values({**known, "api": owner.api, "organization": owner.organization}))
-
-    with Ledger.open(url, clock) as ledger:
-        ledger.create(write)
-        noted = ledger.note.read()
-        lacks = noted if noted and not ledger.has_call(noted) else None
-        with ledger.read() as connection:
-            last_call = connection.scalar(select(func.max(ATTEMPTS.c.started_at)))
-            return Restored(count_rows(connection), last_call, unknown[0], lacks)
-
-
 def _copy(connection: Connection, into: Connection) -> None:
     for table in CONTENT:
         found = connection.execute(select(table).execution_options(yield_per=_BATCH))
         for batch in found.mappings().partitions():
             into.execute(insert(table), [dict(row) for row in batch])
-
-
-def _write_exported(into: Connection, source: Exported) -> None:
-    for table in CONTENT:
-        for batch in batches([_imported(table, row) for row in source.get(table.name, ())]):
-            into.execute(insert(table), list(batch))
-
-
-def _imported(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of an export as the ledger has it. An export has null for an empty text, and no ids of a run's lines."""
-    values: dict[str, Any] = {}
-    for column in table.columns:
-        value = row.get(column.name)
-        if value is None:
-            value = None if column.nullable else ""
-        elif isinstance(column.type, Exact):
-            value = Decimal(format_decimal(Decimal(value)))
-        elif column.name.endswith("_at"):
-            value = as_utc(value)
-        values[column.name] = value
-    if table is LINES:
-        if row.get("asked_units") is None:
-            raise ConfigurationError(
-                "--dataset",
-                f"the line {values['line_id']} was exported by an earlier version.",
-                "Restore the ledger with that version. The next command of this one upgrades it.",
-            )
-        values["carry_number"] = values["carry_number"] or 0
-        line = replace(to_entry([values[column.name] for column in LINES.columns], Decimal(0)).line)
-        values["date_key"] = line.date_key
-        if line.id != values["line_id"]:
-            raise ConfigurationError(
-                "--dataset",
-                f"the exported line {values['line_id']} was changed: its id does not fit its key.",
-                "Restore the table as it was exported, and try again.",
-            )
-    if table is JOURNAL and not isinstance(values["data"], str):
-        values["data"] = json.dumps(values["data"])
-    return values

@@ -185,39 +185,3 @@ def test_an_adopted_copy_beside_the_original_is_refused(made, file, tmp_path):
     transfer.adopt(f"sqlite:///{file}", FakeClock(), OURS)
     with open_(f"sqlite:///{file}", write=True) as ledger:
         assert ledger.counts()["accepted"] == 3
-
-
-def exported(url):
-    """Rows as an export holds them: empty texts are null."""
-    with Ledger.open(url, FakeClock()) as ledger, ledger.read() as connection:
-        return {
-            table.name: [
-                {
-                    name: None if value == "" else value
-                    for name, value in row.items()
-                    if name not in ("before", "line_ids")
-                }
-                for row in connection.execute(table.select()).mappings()
-            ]
-            for table in CONTENT
-        }
-
-
-def test_an_export_restores_lines_calls_and_journal(made, there):
-    with open_(made) as ledger:
-        before = {entry.id: entry for entry in ledger.entries()}
-    restored = transfer.restore(there, FakeClock(), OURS, exported(made))
-    assert restored.rows["metering_attempts"] == 4
-    with open_(there, write=True) as ledger:
-        after = {entry.id: entry for entry in ledger.entries()}
-        assert after == before  # The line in the call became unknown when the run ended.
-        assert [item.kind for item in ledger.items()] == ["run"]
-
-
-def test_a_changed_export_is_refused(made, there):
-    rows = exported(made)
-    rows["metering_lines"][0]["customer_id"] = "cust_2"
-    with pytest.raises(ConfigurationError, match="was changed"):
-        transfer.restore(there, FakeClock(), OURS, rows)
-    with open_(there) as ledger:
-        assert not ledger.exists
