@@ -22,7 +22,7 @@ from urllib3.util import Timeout
 
 from ..core.clock import Clock
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, NotThere, RequestRefused
-from ..core.redaction import redact
+from ..core.redaction import Secret, redact
 from ..endpoints import API_PREFIX
 from .connections import Connections, exchange
 from .exact_json import parse_json
@@ -135,6 +135,7 @@ def send(
     timeout: float,
     within: float,
     headers: Mapping[str, str],
+    token: Secret | None = None,
     params: Mapping[str, str] | None = None,
     body: bytes | None = None,
     inspect: Callable[[bytes], None] | None = None,
@@ -149,7 +150,8 @@ def send(
         clock: Time.
         timeout: Seconds to wait for each part of the response.
         within: Seconds after which an incomplete response is a failure.
-        headers: Headers, such as Authorization.
+        headers: Headers, without Authorization.
+        token: Access token for the header Authorization.
         params: Query, which follows that of the URL.
         body: Body; None for none.
         inspect: Called with the bytes of the response before they are parsed.
@@ -160,7 +162,14 @@ def send(
     target = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
     with exchange(within, stopping) as current:
         try:
-            response = connections.request(method, target, headers={**_HEADERS, **headers}, body=body, timeout=allowed)
+            # The token gets no name here: a traceback with local variables must not show it.
+            response = connections.request(
+                method,
+                target,
+                headers={**_HEADERS, **headers, **({"Authorization": f"Bearer {token.reveal()}"} if token else {})},
+                body=body,
+                timeout=allowed,
+            )
             with closing(response):
                 outcome = _read(response, clock, inspect)
         except (HTTPError, OSError) as error:

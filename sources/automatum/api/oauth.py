@@ -6,12 +6,12 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo, NotThere, RequestRefused
-from ..core.redaction import Secret, register_secret
+from ..core.redaction import Secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .http import DASHBOARD, PLAN, ApiResponse, parse_number
 from .retry import Call, Sender, do_nothing
@@ -37,7 +37,7 @@ _HEADERS = {"Accept": "application/json", "Content-Type": "application/x-www-for
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    token: str = field(repr=False)
+    token: Secret
     scopes: frozenset[str] | None
     refresh_at: float
 
@@ -69,7 +69,7 @@ class TokenSource:
         self._refusal: tuple[CredentialsRefused, float] | None = None
         self._lock = threading.Lock()
 
-    def token(self) -> str:
+    def token(self) -> Secret:
         """Return a token that does not expire soon. One thread fetches it for all.
 
         Raises:
@@ -81,7 +81,7 @@ class TokenSource:
         with self._lock:
             return self._current_grant().token
 
-    def cached_token(self) -> str | None:
+    def cached_token(self) -> Secret | None:
         """The cached token, or None if it is missing or expires soon. Sends no request."""
         grant = self._grant
         return grant.token if grant and self._clock.monotonic() < grant.refresh_at else None
@@ -103,7 +103,7 @@ class TokenSource:
         grant = self._grant
         return grant.scopes if grant else None
 
-    def invalidate(self, token: str) -> None:
+    def invalidate(self, token: Secret | None) -> None:
         """Drop this token if it is still cached. Two threads that got a 401 thus fetch one new token."""
         with self._lock:
             if self._grant and self._grant.token == token:
@@ -181,18 +181,21 @@ class TokenSource:
         return RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
 
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
 def _grant(response: ApiResponse, started: float, now: float) -> _Grant:
     body: Mapping[str, Any] = response.body
     if "access_token" not in body and isinstance(body.get("data"), dict):
         body = body["data"]
-    token = body.get("access_token")
-    if not (isinstance(token, str) and token and token.isascii() and token.isprintable() and " " not in token):
+    token = Secret(body["access_token"]) if _is_token(body.get("access_token")) else None
+    if token is None:
         if isinstance(body.get("error"), str):
             raise CredentialsRefused(f"POST {TOKEN_PATH} answered {response.status}: {response.detail}.", _VERIFY)
         raise ApiUnreachable(
             "POST", TOKEN_PATH, response.status, "the answer has no access_token", "Check sources.automatum.base_url."
         )
-    register_secret(token)
     lifetime = parse_number(body.get("expires_in"))
     if lifetime is None or not 1 <= lifetime <= MAX_LIFETIME:
         lifetime = DEFAULT_LIFETIME

@@ -11,6 +11,7 @@ from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
 from ..core.errors import ApiUnreachable, AutomatumError, QuotaExhausted
+from ..core.redaction import Secret
 from ..core.text import plural
 from .connections import Connections
 from .http import MAX_RETRY_AFTER, ApiResponse, HttpFailure, logger, redirect_error, send
@@ -45,8 +46,8 @@ class Call:
     Attributes:
         method: HTTP method.
         path: Path below the host.
-        acquire: Called before each attempt: waits for the rate limit, sets `headers` and `payload`, and returns the
-            number of the request for the rate limiter.
+        acquire: Called before each attempt: waits for the rate limit, sets `token`, `headers` and `payload`, and
+            returns the number of the request for the rate limiter.
         renew: Called after a 401, and each other status of `renewed_after`. The call is sent again unless it raises.
         refusal: The error for another status that no retry can change.
         repeatable: Whether it may be sent again after an unknown outcome. A POST of usage could be billed twice.
@@ -64,6 +65,7 @@ class Call:
     params: Mapping[str, str] | None = None
     payload: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: Secret | None = None
     repeatable: bool = True
     stoppable: bool = True
     renewed_after: tuple[int, ...] = (401,)
@@ -153,7 +155,7 @@ class Sender:
         try:
             outcome = send(
                 connections, call.method, self.settings.base_url + call.path, clock=self.clock,
-                timeout=min(timeout, within), within=within, headers=call.headers, params=call.params,
+                timeout=min(timeout, within), within=within, headers=call.headers, token=call.token, params=call.params,
                 body=call.payload, inspect=call.inspect, stopping=lambda: call.stoppable and self.budget.over,
             )  # fmt: skip
             response = outcome if isinstance(outcome, ApiResponse) else None

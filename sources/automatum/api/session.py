@@ -20,7 +20,7 @@ from ..core.errors import (
     MoreToDo,
     ScopeMissing,
 )
-from ..core.redaction import redact_logging
+from ..core.redaction import Secret, redact_logging
 from ..core.suggest import suggestion
 from ..endpoints import API_PREFIX, METERING, Endpoint, MeteringForm
 from .http import DASHBOARD, ApiResponse, error_for
@@ -118,14 +118,14 @@ class ApiClient:
         repeatable, reauthenticated = method == "GET", False
 
         def acquire(call: Call) -> int:
-            ticket, token = self._acquire(call, before)
-            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+            ticket, call.token = self._acquire(call, before)
+            headers = {"Accept": "application/json"}
             call.headers = headers if repeatable else {**headers, "Content-Type": "application/json"}
             return ticket
 
         def renew(call: Call, response: ApiResponse) -> None:
             nonlocal reauthenticated
-            self.tokens.invalidate(call.headers["Authorization"].removeprefix("Bearer "))
+            self.tokens.invalidate(call.token)
             if reauthenticated:
                 raise CredentialsRefused(
                     f"{call.name} answered 401 to a fresh token too: {response.detail}.",
@@ -141,7 +141,7 @@ class ApiClient:
         flags: dict[str, Any] = {"repeatable": repeatable, "stoppable": stoppable}
         return self._sender.run(Call(method, below, acquire, renew, refusal, stats=self.stats, **flags, **options))
 
-    def _acquire(self, call: Call, before: Callable[[], None]) -> tuple[int, str]:
+    def _acquire(self, call: Call, before: Callable[[], None]) -> tuple[int, Secret]:
         """Wait for the rate limit and get a token. If the token expires during the wait, start again."""
         for _ in range(MAX_EXPIRED_TOKENS):
             self.budget.check_request()

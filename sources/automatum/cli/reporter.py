@@ -16,7 +16,7 @@ from ..core.errors import (
     Interrupted,
 )
 from ..core.private_files import check_own, replace_own
-from ..core.redaction import redact
+from ..core.redaction import Secret, redact
 from ..core.result_line import result_line, verdict_for
 from . import console
 
@@ -57,7 +57,8 @@ class Reporter:
 
     def __init__(self, command: str, given: Mapping[str, Any]) -> None:
         self._command, self._as_json, self.quiet = command, given.get("as_json", False), given.get("quiet", False)
-        self._notify, self._notify_on = given.get("notify"), given.get("notify_on")
+        self._notify = Secret(given["notify"]) if given.get("notify") else None
+        self._notify_on = given.get("notify_on")
         self._metrics: Path | None = given.get("metrics")
         self._webhook: Webhook | None = None
         self._notice: dict[str, Any] | None = None

@@ -16,7 +16,7 @@ import orjson
 from ..core.clock import Clock, SystemClock
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.network import is_loopback
-from ..core.redaction import redact, register_url
+from ..core.redaction import Secret, redact, register_url
 from ..core.result_line import without_server_text
 from ..core.text import printable
 
@@ -49,25 +49,16 @@ class Webhook:
         ConfigurationError: Not a URL, or a URL that would send the notification unencrypted.
     """
 
-    def __init__(self, url: str, key: str = KEY, *, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: Secret, key: str = KEY, *, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._url = url
-        register_url(url, webhook=True)
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname or "", parts.port
-        except ValueError:
-            raise ConfigurationError(key, "not a URL.") from None
-        if parts.scheme not in ("http", "https") or not host:
-            raise ConfigurationError(key, "not a URL.", "Such as https://hooks.slack.com/services/...")
-        if parts.username or parts.password:
+        register_url(url.reveal(), webhook=True)
+        self.host, problem = _host(url)
+        if problem:
             raise ConfigurationError(
-                key, "a URL with credentials in it.", "A webhook's secret is in its path or query."
+                key, f"{problem}.", "Write it like https://hooks.slack.com/services/...; http is for loopback only."
             )
-        if parts.scheme == "http" and not is_loopback(host):
-            raise ConfigurationError(key, "http:// would send it in the clear.", "Use https:// (loopback excepted).")
-        self.host = host
 
     def __repr__(self) -> str:
         return f"Webhook({self.host!r})"
@@ -106,8 +97,6 @@ class Webhook:
         from ..api.connections import Connections
         from ..api.http import HttpFailure, send
 
-        parts = urlsplit(self._url)
-        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + end)) if end else self._url
         problem = ""
         until = self._clock.monotonic() + LONGEST
         with Connections() as connections:
@@ -115,8 +104,8 @@ class Webhook:
                 if attempt:
                     self._clock.sleep(PAUSE * 2 ** (attempt - 1))
                 answer = send(
-                    connections, "POST", url, clock=self._clock, timeout=self._timeout, within=self._timeout,
-                    headers={"Content-Type": "application/json"}, body=data,
+                    connections, "POST", _with_end(self._url, end).reveal(), clock=self._clock, timeout=self._timeout,
+                    within=self._timeout, headers={"Content-Type": "application/json"}, body=data,
                 )  # fmt: skip
                 if isinstance(answer, HttpFailure):
                     problem = answer.detail
@@ -129,6 +118,26 @@ class Webhook:
                 if self._clock.monotonic() > until:
                     break
         return redact(problem)
+
+
+def _host(url: Secret) -> tuple[str, str]:
+    """The host of a URL, and what is wrong with the URL; it is parsed here, so that no frame of an error shows it."""
+    try:
+        parts = urlsplit(url.reveal())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "", "not a URL"
+    if parts.scheme not in ("http", "https") or not host:
+        return host, "not a URL"
+    if parts.username or parts.password:
+        return host, "a URL with credentials in it, and a webhook's secret is in its path or query"
+    clear = parts.scheme == "http" and not is_loopback(host)
+    return host, "http:// would send it in the clear" if clear else ""
+
+
+def _with_end(url: Secret, end: str) -> Secret:
+    parts = urlsplit(url.reveal())
+    return Secret(urlunsplit(parts._replace(path=parts.path.rstrip("/") + end))) if end else url
 
 
 def notice(

@@ -346,7 +346,7 @@ def _sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: opaque(value) if _KINDS.get(name) is Secret else value for name, value in values.items()}
 
 
-def find_notify_url() -> str | None:
+def find_notify_url() -> Secret | None:
     """The configured webhook; None if there is none.
 
     It is read separately, so that a run can report an error in the other settings. It is a secret: it lets anyone post
@@ -356,14 +356,13 @@ def find_notify_url() -> str | None:
         ConfigurationError: It is not text.
     """
     found: Secret | None = look_up("notify_url", Secret)
-    return found.reveal() if found else None
+    return found
 
 
-def find_webhook_secret() -> str | None:
+def find_webhook_secret() -> Secret | None:
     """`webhook_secret`, or the vendor's own variable `AUTOMATUM_WEBHOOK_SECRET` (`getting-started/webhook`); or None.
 
     Raises:
         ConfigurationError: It is not text.
     """
-    found = look_up("webhook_secret", Secret) or Secret(clean(os.environ.get("AUTOMATUM_WEBHOOK_SECRET", "")))
-    return found.reveal() or None
+    return look_up("webhook_secret", Secret) or Secret(clean(os.environ.get("AUTOMATUM_WEBHOOK_SECRET", ""))) or None

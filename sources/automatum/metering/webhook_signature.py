@@ -15,11 +15,12 @@ from decimal import Decimal
 from typing import Any
 
 from ..core.errors import ConfigurationError
+from ..core.redaction import Secret
 
 SIGNATURE_HEADER = "x-automatum-signature"
 
 
-def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str) -> bool:
+def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str | Secret) -> bool:
     """Whether a webhook call is signed with the secret.
 
     Args:
@@ -30,16 +31,17 @@ def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str) -> bool
     Raises:
         ConfigurationError: The secret is empty, with which anybody can sign.
     """
-    if not secret.strip():
+    secret = secret if isinstance(secret, Secret) else Secret(secret)
+    if not secret.reveal().strip():
         raise ConfigurationError("webhook_secret", "empty.", "The webhook's settings in Automatum show it.")
     given = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER), "")
     signature = given.strip().removeprefix("sha256=").encode(errors="replace")
-    wanted = hmac.new(secret.encode(), body, hashlib.sha256).digest()
+    wanted = hmac.new(secret.reveal().encode(), body, hashlib.sha256).digest()
     forms = (wanted.hex().encode(), base64.b64encode(wanted), base64.urlsafe_b64encode(wanted))
     return any(hmac.compare_digest(signature, form) for form in forms)
 
 
-def verified_events(stored: Iterable[Mapping[str, Any]], secret: str | None) -> Iterator[Mapping[str, Any]]:
+def verified_events(stored: Iterable[Mapping[str, Any]], secret: str | Secret | None) -> Iterator[Mapping[str, Any]]:
     """The events in stored webhook calls.
 
     Args:

@@ -682,7 +682,7 @@ def failing_calls(server, client, thief):
         yield lambda: client.post("metering", b"{}")
     for answer in (error(401, echo), error(500, echo), error(403, echo), Say(307, b"", location), Say(200, b"{}")):
         server.say("/oauth/token", answer)
-        yield lambda: (client.tokens.invalidate(client.tokens.cached_token() or ""), client.get("customers"))
+        yield lambda: (client.tokens.invalidate(client.tokens.cached_token()), client.get("customers"))
 
 
 def everything_in(error, seen=None):

@@ -61,7 +61,7 @@ def build(url, connections, clock, limits=((1000, 60.0),), budget=None, reload_c
 
 
 def test_the_request_is_the_documented_one(server, source):
-    assert source.token() == "token-one"
+    assert source.token() == Secret("token-one")
     (seen,) = server.seen
     assert (seen.method, seen.path, seen.query) == ("POST", URL, {})
     assert seen.headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -71,12 +71,12 @@ def test_the_request_is_the_documented_one(server, source):
 
 def test_a_token_is_kept_until_shortly_before_its_end(server, source, clock):
     server.say(URL, token("one"), token("two"))
-    assert source.token() == source.token() == "one"
+    assert source.token() == source.token() == Secret("one")
     clock.advance(3600 - 360 - 1)
-    assert source.token() == source.cached_token() == "one"
+    assert source.token() == source.cached_token() == Secret("one")
     clock.advance(2)
     assert source.cached_token() is None
-    assert source.token() == "two"
+    assert source.token() == Secret("two")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_lifetime_in_another_form_is_read(server, source, clock, expires_in, u
     server.say(URL, token("one", expires_in=expires_in), token("two"))
     source.token()
     clock.advance(usable - 1)
-    assert source.cached_token() == "one"
+    assert source.cached_token() == Secret("one")
     clock.advance(2)
     assert source.cached_token() is None
 
@@ -100,7 +100,7 @@ def test_a_missing_lifetime_is_the_documented_hour(server, source, clock):
     server.say(URL, Say(body={"access_token": "one"}))
     source.token()
     clock.advance(3239)
-    assert source.cached_token() == "one"
+    assert source.cached_token() == Secret("one")
 
 
 def test_a_lifetime_begins_when_the_token_was_requested(server, source, clock):
@@ -135,7 +135,7 @@ def test_refused_credentials_are_not_tried_again_for_a_minute(server, source, cl
     assert all(one is raised[0] for one in raised)
     clock.advance(61)
     server.say(URL, token("one"))
-    assert source.token() == "one"
+    assert source.token() == Secret("one")
 
 
 def test_a_new_secret_is_found_after_a_refusal(server, clock):
@@ -148,7 +148,7 @@ def test_a_new_secret_is_found_after_a_refusal(server, clock):
                 source.token()
         found[0] = ("app_1a2b", Secret("secret_new"))
         clock.advance(61)
-        assert source.token() == "one"
+        assert source.token() == Secret("one")
     assert len(server.seen) == 3
     assert b"secret_new" in server.seen[-1].body
 
@@ -162,7 +162,7 @@ def test_scopes_may_be_separated_by_commas(server, source, scope):
 def test_setting_the_machines_clock_neither_ends_nor_prolongs_it(server, source, clock):
     source.token()
     clock.set_wall(100_000)
-    assert source.cached_token() == "token-one"
+    assert source.cached_token() == Secret("token-one")
     clock.set_wall(-200_000)
     clock.advance(3300)
     assert source.cached_token() is None
@@ -175,7 +175,7 @@ def test_many_threads_share_one_request(server, source):
         thread.start()
     for thread in threads:
         thread.join()
-    assert got == ["token-one"] * 8
+    assert got == [Secret("token-one")] * 8
     assert len(server.seen) == 1
 
 
@@ -183,9 +183,9 @@ def test_two_threads_with_one_stale_token_fetch_one_new_one(server, source):
     server.say(URL, token("one"), token("two"), token("three"))
     stale = source.token()
     source.invalidate(stale)
-    assert source.token() == "two"
+    assert source.token() == Secret("two")
     source.invalidate(stale)
-    assert source.token() == "two"
+    assert source.token() == Secret("two")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_the_granted_scopes(server, source, scope, granted):
 
 def test_a_wrapped_token_is_taken_too(server, source):
     server.say(URL, Say(body={"code": 200, "data": {"access_token": "inside", "scope": "read:analytics"}}))
-    assert source.token() == "inside"
+    assert source.token() == Secret("inside")
     assert source.scopes() == {"read:analytics"}
 
 
@@ -272,7 +272,7 @@ def test_an_answer_without_a_usable_token_is_an_error(server, source, body):
 )  # fmt: skip
 def test_a_passing_failure_is_retried(server, source, clock, bad):
     server.say(URL, bad, bad, token("after-all"))
-    assert source.token() == "after-all"
+    assert source.token() == Secret("after-all")
     assert source.budget.token_requests == len(server.seen) == 3
     assert 0.75 <= clock.slept <= 1.5
 
@@ -300,7 +300,7 @@ def test_a_lasting_failure_ends_before_the_deadline(server, clock, monkeypatch):
 def test_waiting_for_quota_does_not_use_up_the_deadline(server, clock):
     server.say(URL, error(500, "oops"), error(500, "oops"), token())
     with Connections() as connections:
-        assert build(server.url, connections, clock, limits=((1, 600.0),)).token() == "token-one"
+        assert build(server.url, connections, clock, limits=((1, 600.0),)).token() == Secret("token-one")
     assert clock.slept > 1200
 
 

@@ -19,6 +19,7 @@ from automatum.core.errors import (
     RequestRefused,
     ScopeMissing,
 )
+from automatum.core.redaction import Secret
 from automatum.core.result_line import format_changes, result_line, without_server_text
 from automatum_sandbox import AppConfig, OrganizationConfig
 from tests.support.clocks import FakeClock
@@ -57,7 +58,7 @@ class Unwaiting(SystemClock):
 
 
 def test_it_arrives_as_json(hook):
-    assert Webhook(hook.url + PATH).post(BODY) is None
+    assert Webhook(Secret(hook.url + PATH)).post(BODY) is None
     (seen,) = hook.to(PATH)
     assert json.loads(seen.body) == BODY
     assert (seen.method, seen.headers["Content-Type"]) == ("POST", "application/json")
@@ -66,14 +67,14 @@ def test_it_arrives_as_json(hook):
 def test_slack_gets_what_it_documents_and_no_markup(hook, monkeypatch):
     """`text` alone, with its three characters escaped: a word of a server must not call the whole channel."""
     monkeypatch.setattr(webhook, "_SLACK", frozenset({"127.0.0.1"}))
-    assert Webhook(hook.url + PATH).post({**BODY, "text": "a <!channel> & b"}) is None
+    assert Webhook(Secret(hook.url + PATH)).post({**BODY, "text": "a <!channel> & b"}) is None
     assert [json.loads(one.body) for one in hook.to(PATH)] == [{"text": "a &lt;!channel&gt; &amp; b"}]
 
 
 @pytest.mark.parametrize("host", ["hooks.slack.com", "hooks.slack-gov.com"])
 def test_slack_is_known_by_its_host(host):
-    assert Webhook(f"https://{host}/services/T/B/x").slack
-    assert not Webhook(f"https://{host}.example.com/services/T/B/x").slack
+    assert Webhook(Secret(f"https://{host}/services/T/B/x")).slack
+    assert not Webhook(Secret(f"https://{host}.example.com/services/T/B/x")).slack
     assert escape("<&>") == "&lt;&amp;&gt;"
 
 
@@ -81,7 +82,7 @@ def test_a_failing_server_is_asked_thrice(hook):
     """500 and no answer are worth another attempt, with growing pauses; the third that works is enough."""
     clock = FakeClock()
     hook.say(PATH, Say(500), Say(reset=True), Say(204, b""))
-    assert Webhook(hook.url + PATH, clock=clock).post(BODY) is None
+    assert Webhook(Secret(hook.url + PATH), clock=clock).post(BODY) is None
     assert len(hook.to(PATH)) == ATTEMPTS == 3
     assert clock.sleeps == [1.0, 2.0]
 
@@ -98,7 +99,7 @@ def test_a_failing_server_is_asked_thrice(hook):
 )
 def test_what_does_not_arrive_is_said(hook, answer, attempts, said):
     hook.say(PATH, answer)
-    problem = Webhook(hook.url + PATH, clock=FakeClock()).post(BODY)
+    problem = Webhook(Secret(hook.url + PATH), clock=FakeClock()).post(BODY)
     assert said in problem
     assert "canary" not in problem
     assert len(hook.to(PATH)) == attempts
@@ -109,13 +110,13 @@ def test_no_redirect_is_followed(hook, status):
     """I6: what is posted goes where the user said, and nowhere else."""
     with Loopback() as other:
         hook.say(PATH, Say(status, b"", {"Location": other.url + "/elsewhere"}))
-        assert Webhook(hook.url + PATH, clock=FakeClock()).post(BODY) == f"answered {status}"
+        assert Webhook(Secret(hook.url + PATH), clock=FakeClock()).post(BODY) == f"answered {status}"
         assert other.seen == []
     assert len(hook.to(PATH)) == 1
 
 
 def test_a_closed_port_is_no_mishap():
-    problem = Webhook(f"http://127.0.0.1:{closed_port()}{PATH}", clock=FakeClock()).post(BODY)
+    problem = Webhook(Secret(f"http://127.0.0.1:{closed_port()}{PATH}"), clock=FakeClock()).post(BODY)
     assert "refused" in problem
     assert "canary" not in problem
 
@@ -125,7 +126,7 @@ def test_a_slow_server_is_given_up(hook, answer):
     """Neither silence nor an answer that never ends holds the run: a twentieth of a second an attempt here."""
     hook.say(PATH, answer)
     began = time.monotonic()
-    assert "answer" in Webhook(hook.url + PATH, clock=Unwaiting(), timeout=0.05).post(BODY)
+    assert "answer" in Webhook(Secret(hook.url + PATH), clock=Unwaiting(), timeout=0.05).post(BODY)
     assert time.monotonic() - began < 3
     assert len(hook.to(PATH)) == 3
 
@@ -135,14 +136,14 @@ def test_everything_together_is_bounded(hook, monkeypatch):
     monkeypatch.setattr(webhook, "LONGEST", 0.2)
     hook.say(PATH, Say(hang=True))
     began = time.monotonic()
-    assert Webhook(hook.url + PATH, timeout=60).post(BODY) == "no answer within 0.2 s"
+    assert Webhook(Secret(hook.url + PATH), timeout=60).post(BODY) == "no answer within 0.2 s"
     assert time.monotonic() - began < 3
 
 
 def test_no_exception_leaves(hook, monkeypatch):
     """A defect in here is no reason for a traceback at the end of a run."""
     monkeypatch.setattr("automatum.api.http.send", lambda *arguments, **named: 1 / 0)
-    assert Webhook(hook.url + PATH).post(BODY) == "ZeroDivisionError"
+    assert Webhook(Secret(hook.url + PATH)).post(BODY) == "ZeroDivisionError"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_no_exception_leaves(hook, monkeypatch):
 def test_a_wrong_url_is_refused_without_being_shown(url):
     """I6: exit 78 names the key alone."""
     with pytest.raises(ConfigurationError) as caught:
-        Webhook(url)
+        Webhook(Secret(url))
     assert "sources.automatum.notify_url" in str(caught.value)
     assert "canary" not in str(caught.value)
 
@@ -394,7 +395,7 @@ def test_the_secret_of_the_application_is_blotted_out_of_everything(start, desk)
     body = notice("sync", f"x {secret}", 1, {"verdict": secret}, [ConfigurationError(secret, secret, secret)])
     assert "canary" not in json.dumps(body)
     assert "canary" not in result_line("sync", "complete", 0, cost=f"x {secret}")
-    assert "canary" not in repr(Webhook("https://example.com/canary-of-the-channel"))
+    assert "canary" not in repr(Webhook(Secret("https://example.com/canary-of-the-channel")))
 
 
 def test_it_waits_for_nothing_of_the_run(hook):
@@ -402,4 +403,4 @@ def test_it_waits_for_nothing_of_the_run(hook):
     stop = threading.Event()
     stop.set()
     hook.say(PATH, Say(500), Say(200, b"ok"))
-    assert Webhook(hook.url + PATH, clock=SystemClock(stop)).post(BODY) is None
+    assert Webhook(Secret(hook.url + PATH), clock=SystemClock(stop)).post(BODY) is None

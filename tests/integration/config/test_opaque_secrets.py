@@ -6,9 +6,11 @@ import pytest
 
 from automatum import automatum_source
 from automatum.api.session import connect
+from automatum.cli.webhook import Webhook
 from automatum.config.credentials import open_store, reload_credentials
-from automatum.config.settings import resolve_settings
-from automatum.core.errors import AutomatumError
+from automatum.config.settings import find_notify_url, find_webhook_secret, resolve_settings
+from automatum.core.errors import AutomatumError, MoreToDo
+from automatum.metering.webhook_signature import verified_events
 from tests.support.desk import forget
 from tests.support.loopback import Loopback, Say, closed_port, error
 from tests.support.vaulting import aws, aws_server, bao, bao_server, kept  # noqa: F401
@@ -93,6 +95,31 @@ def test_while_a_token_is_requested(desk, monkeypatch, answer):
         server.say("/oauth/token", answers.get(answer, Say(500)))
         session = connect(resolve_settings({"quota_url": "memory://"}))
         check(session.client.tokens.token)
+
+
+def test_of_an_access_token_while_a_request_is_made(desk):
+    """O11: a full disk of the ledger, or the end of the run's budget, ends a request that has its token."""
+    configure(desk, "[sources.automatum]\nclient_id = 'app_1'\nclient_secret = 'secret_other'\n")
+
+    def stop():
+        raise MoreToDo("stopped.")
+
+    with Loopback() as server:
+        desk.set(base_url=server.url)
+        server.say("/oauth/token", Say(body={"access_token": CANARY, "expires_in": 3600}))
+        server.say("/api/v1/customers", error(403, "no"))
+        client = connect(resolve_settings({"quota_url": "memory://"})).client
+        check(lambda: client.get("customers"))
+        check(lambda: client.post("metering", b"{}", before=stop))
+        assert server.to("/api/v1/customers")[0].headers["Authorization"] == f"Bearer {CANARY}"
+
+
+def test_of_a_webhook(desk):
+    """Its URL lets anybody post to the channel, and its secret lets anybody sign events."""
+    configure(desk, f"[sources.automatum]\nnotify_url = 'http://example.com/{CANARY}'\nwebhook_secret = '{CANARY}'\n")
+    check(lambda: Webhook(find_notify_url()))
+    call = {"headers": {"x-automatum-signature": "00"}, "body": "{}"}
+    check(lambda: list(verified_events([call], find_webhook_secret())))
 
 
 @pytest.mark.parametrize("kind", ["bao", "aws"])

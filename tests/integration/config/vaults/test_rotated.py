@@ -71,11 +71,11 @@ def test_a_newer_secret_is_tried_once_and_charged(server, source, status):
     """I4: the second token request is charged like the first."""
     server.say(URL, error(status, "Invalid client credentials"), token("fresh"))
     one = source(("app_1", Secret(NEW)))
-    assert one.token() == "fresh"
+    assert one.token() == Secret("fresh")
     assert one.asked.times == 1
     assert [NEW.encode() in seen.body for seen in server.seen] == [False, True]
     assert one.budget.token_requests == 2
-    one.invalidate("fresh")
+    one.invalidate(Secret("fresh"))
     one.token()
     assert NEW.encode() in server.seen[-1].body
 
@@ -146,7 +146,7 @@ def test_many_threads_ask_once(server, source):
         thread.start()
     for thread in threads:
         thread.join()
-    assert got == ["fresh"] * 8
+    assert got == [Secret("fresh")] * 8
     assert (one.asked.times, len(server.seen)) == (1, 2)
 
 
