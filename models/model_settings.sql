@@ -17,7 +17,7 @@ SELECT
   DATE '1970-01-01' + CAST(FLOOR(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) / 86400) AS INT) AS today,
   'active,suspended,pending,expired,cancelled' AS counted_statuses,
   'active' AS active_statuses,
-  'expired,cancelled' AS ended_statuses,
+  'cancelled' AS ended_statuses,
   'draft,created,pending,sent,viewed' AS open_offer_statuses,
   'accepted' AS accepted_offer_statuses,
   365 AS annual_days,

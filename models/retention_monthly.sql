@@ -42,7 +42,7 @@ compared AS (
     COUNT(*) AS customers,
     COUNT(CASE WHEN c.value > 0 THEN 1 END) AS customers_kept,
     SUM(o.value) AS opening_value,
-    SUM(COALESCE(LEAST(c.value, o.value), 0)) AS kept_value,
+    SUM(LEAST(COALESCE(c.value, 0), o.value)) AS kept_value,
     SUM(COALESCE(c.value, 0)) AS closing_value
   FROM opening AS o
   LEFT JOIN closing AS c
