@@ -13,7 +13,7 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import Secret
 from .airflow import AirflowProvider
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvider, project_folder
-from .lookup import CREDENTIALS, SECTIONS, clean, describe_places, find, folder_above_with_settings, look_up, opaque
+from .lookup import CREDENTIALS, SECTIONS, clean, describe_places, find, look_up, opaque
 from .organizations import refuse_shared_application, section_of
 from .toml_files import TomlSection, settings_providers
 from .vaults.provider import VaultProvider, register_vault_provider
@@ -83,14 +83,12 @@ def _not_set(key: str, section: tuple[str, ...]) -> ConfigurationError:
             "[sources.automatum] are not used in its place.",
             f"Set {variable}, {write}",
         )
-    next_step = (
-        f"Set {variable} (or {_vendors(key)}), {write} The Automatum dashboard shows it once, under Settings > "
-        "Integrations > API Access."
+    return ConfigurationError(
+        f"{name}.{key}",
+        f"is not set. Looked in the variable {_vendors(key)}; {describe_places(key)}.",
+        f"Run in the folder of .dlt. Or set {variable} (or {_vendors(key)}), {write} The Automatum dashboard shows "
+        "it once, under Settings > Integrations > API Access.",
     )
-    if above := folder_above_with_settings():
-        next_step = f"There are settings in {above / '.dlt'}: run the command in {above}. Or: {next_step}"
-    places = f"is not set. Looked in the variable {_vendors(key)}; {describe_places(key)}."
-    return ConfigurationError(f"{name}.{key}", places, next_step)
 
 
 def _vendors(key: str) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
@@ -33,27 +31,14 @@ from .toml_files import locate, settings_providers, toml_paths
 
 SECTIONS: tuple[str, ...] = ("sources", "automatum")
 CREDENTIALS = ("client_id", "client_secret")
-SETTINGS_FOLDER = ".dlt"
-_EXAMPLES = {
-    "application_limits": ("[[50, 60], [1000, 3600]]", "application_limits = [[50, 60], [1000, 3600]]"),
-    "organizations": ('[{"name": "acme"}]', '[[sources.automatum.organizations]] with name = "acme" below it'),
-    "endpoints": (
-        '{"entitlements": {"path": "contracts"}}',
-        '[sources.automatum.endpoints.entitlements] with path = "contracts" below it',
-    ),
-    "metering": ('{"path": "usage"}', '[sources.automatum.metering] with path = "usage" below it'),
-    "models": ('{"annual_days": 360}', "[sources.automatum.models] with annual_days = 360 below it"),
-    "reports": ('[{"name": "usage"}]', '[[sources.automatum.reports]] with name = "usage" below it'),
-    "tables": ('["customers", "entitlements"]', 'tables = ["customers", "entitlements"]'),
-}
-"""Examples of lists and tables: for a variable, which holds JSON, and for a TOML file."""
 _TYPES = {
     bool: ("true or false", "true"),
     int: ("a whole number", "5"),
     float: ("a number", "1.5"),
     list: ("a list", '["text"]'),
-    dict: ("a table", "{}"),
+    dict: ("a table", '{"key": "value"}'),
 }
+"""What to write for a setting of a type, and an example, which is JSON and in TOML nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -178,11 +163,10 @@ def _fits(given: Any, value: Any, kind: type) -> bool:
 
 
 def _wrong_type(place: Place, key: str, kind: type) -> ConfigurationError:
-    words, value = _TYPES.get(kind, ("a text", "text"))
-    as_json, as_toml = _EXAMPLES.get(key, (value, f"{key} = {value}" if kind in _TYPES else f'{key} = "{value}"'))
-    if place.is_variable:
-        words += " as JSON" if kind in (list, dict) else ""
-    example = f"{place.name}={as_json}" if place.is_variable else as_toml
+    words, value = _TYPES.get(kind, ("a text", "text" if place.is_variable else '"text"'))
+    if kind in (list, dict):
+        words += " as JSON" if place.is_variable else ", as docs/configuration.md shows it"
+    example = f"{place.name}={value}" if place.is_variable else f"{key} = {value.replace(':', ' =')}"
     name = "text" if kind is Secret else kind.__name__
     return ConfigurationError(
         ".".join(place.path), f"is not a valid {name} in {place.where}.", f"Write {words}: {example}"
@@ -200,23 +184,11 @@ def describe_places(key: str, section: tuple[str, ...] = SECTIONS) -> str:
     return "; ".join([*places, *(", ".join(one.locations) for one in others if one.locations)])
 
 
-def folder_above_with_settings() -> Path | None:
-    """The nearest folder above the working folder that has a `.dlt` with settings: a command in the wrong folder."""
-    here = Path.cwd()
-    if (here / SETTINGS_FOLDER).is_dir() or os.environ.get("DLT_PROJECT_DIR"):
-        return None
-    for folder in here.parents:
-        if any((folder / SETTINGS_FOLDER / name).is_file() for name in ("secrets.toml", "config.toml")):
-            return folder
-    return None
-
-
 def register_destination_secrets() -> None:
     """Redact the secrets in `[destination]` and in `DESTINATION__...`: drivers name them in messages (I6)."""
     for provider in settings_providers():
         with suppress(Exception):  # A provider that cannot answer, such as a vault that is away, has nothing to leak.
-            value, _ = provider.get_value("destination", dict, None)
-            _register(value if isinstance(value, Mapping) else {})
+            _register(provider.get_value("destination", dict, None)[0] or {})
     for name, text in os.environ.items():
         path = name.lower().split("__")
         if "destination" in path[:-1]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -21,7 +20,7 @@ from dlt.common.configuration import configspec
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
-from ..core.clock import utc
+from ..core.clock import parse_duration, utc
 from ..core.errors import ConfigurationError
 from ..core.redaction import Secret
 from ..core.suggest import suggestion
@@ -48,8 +47,6 @@ EARLIEST = date(2000, 1, 1)
 _CHOICES = {"deletes": ("soft", "hard", "ignore")}
 _LEAST = {"lookback_days": 0, "metering_grace_minutes": 0, "metering_max_amount": 0}
 _POSITIVE = ("report_window_days", "request_timeout")
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(min|h|d)")
-_SECONDS = {"min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass
@@ -214,7 +211,13 @@ class AutomatumSettings(_Origin):
 
     def max_age_seconds(self) -> float | None:
         """`max_age` in seconds; None for no limit."""
-        return None if self.max_age is None else parse_age(self.max_age, "sources.automatum.max_age")
+        if self.max_age is None:
+            return None
+        if not (seconds := parse_duration(self.max_age)):
+            raise ConfigurationError(
+                "sources.automatum.max_age", f"{self.max_age!r} is not an age.", "Write it as 90min, 26h or 2d."
+            )
+        return seconds
 
     def __repr__(self) -> str:
         return f"AutomatumSettings(base_url={self.base_url!r}, client_id={self.client_id!r})"
@@ -224,21 +227,6 @@ class AutomatumSettings(_Origin):
             value = getattr(self, name)
             shown = repr(value) if isinstance(value, str) else str(value)
             raise ConfigurationError(f"sources.automatum.{name}", f"{shown} {problem}.")
-
-
-def parse_age(text: str, key: str) -> float:
-    """Seconds of an age such as `90min`, `26h` or `2d`.
-
-    Args:
-        text: The age.
-        key: Setting or option that the error names.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
-    if not (found := _AGE.fullmatch(text.strip())):
-        raise ConfigurationError(key, f"{text!r} is not an age.", "Write it as 90min, 26h or 2d.")
-    return float(found.group(1)) * _SECONDS[found.group(2)]
 
 
 def _plain_kind(hint: Any) -> type:

@@ -306,7 +306,7 @@ class TestTypes:
         [
             ('history = "sometimes"', "history = true"),
             ("history = 2", "true or false"),
-            ('tables = "customers"', 'tables = ["customers", "entitlements"]'),
+            ('tables = "customers"', 'a list, as docs/configuration.md shows it: tables = ["text"]'),
             ("tables = [1, 2]", "a list of texts"),
             ("lookback_days = 1.5", "a whole number"),
             ("lookback_days = true", "a whole number"),
@@ -316,9 +316,9 @@ class TestTypes:
             ("metering_max_amount = -0.5", "metering_max_amount: -0.5 is below 0"),
             ("metering_grace_minutes = inf", "not finite"),
             ("deletes = ['soft']", "a text"),
-            ('endpoints = "x"', "[sources.automatum.endpoints.entitlements]"),
-            ('organizations = "acme"', "[[sources.automatum.organizations]]"),
-            ("application_limits = 50", "[[50, 60], [1000, 3600]]"),
+            ('endpoints = "x"', 'endpoints = {"key" = "value"}'),
+            ('organizations = "acme"', "a list"),
+            ("application_limits = 50", "a list"),
         ],
     )
     def test_in_a_file(self, desk, discover, line, words):
@@ -330,8 +330,8 @@ class TestTypes:
         ("name", "value", "words"),
         [
             ("history", "sometimes", "SOURCES__AUTOMATUM__HISTORY=true"),
-            ("tables", "customers,entitlements", 'SOURCES__AUTOMATUM__TABLES=["customers", "entitlements"]'),
-            ("endpoints", CANARY, 'SOURCES__AUTOMATUM__ENDPOINTS={"entitlements"'),
+            ("tables", "customers,entitlements", 'SOURCES__AUTOMATUM__TABLES=["text"]'),
+            ("endpoints", CANARY, 'SOURCES__AUTOMATUM__ENDPOINTS={"key"'),
             ("lookback_days", "1e3", "SOURCES__AUTOMATUM__LOOKBACK_DAYS=5"),
         ],
     )
@@ -359,13 +359,6 @@ class TestCredentials:
             f"{path.with_name('config.toml')} (does not exist)",
         ):
             assert place in says, place
-
-    def test_a_folder_above_has_them(self, desk, monkeypatch):
-        write(desk, "[sources.automatum]\nclient_id = 'app_1'\n", "secrets.toml")
-        below = desk.folder / "below"
-        below.mkdir()
-        monkeypatch.chdir(below)
-        refused(desk.run("check"), f"run the command in {desk.folder}")
 
     def test_a_secret_in_config_toml(self, desk):
         path = write(desk, f"[sources.automatum]\nclient_id = 'app_1'\nclient_secret = '{CANARY}'\n")
