@@ -86,8 +86,8 @@ def _not_set(key: str, section: tuple[str, ...]) -> ConfigurationError:
     return ConfigurationError(
         f"{name}.{key}",
         f"is not set. Looked in the variable {_vendors(key)}; {describe_places(key)}.",
-        f"Run in the folder of .dlt. Or set {variable} (or {_vendors(key)}), {write} The Automatum dashboard shows "
-        "it once, under Settings > Integrations > API Access.",
+        f"Run in the folder that has .dlt, or set {variable} (or {_vendors(key)}), {write} The Automatum dashboard "
+        "shows it once, under Settings > Integrations > API Access.",
     )
 
 

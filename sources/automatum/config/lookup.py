@@ -164,12 +164,12 @@ def _fits(given: Any, value: Any, kind: type) -> bool:
 
 def _wrong_type(place: Place, key: str, kind: type) -> ConfigurationError:
     words, value = _TYPES.get(kind, ("a text", "text" if place.is_variable else '"text"'))
+    shown = ""
     if kind in (list, dict):
-        words += " as JSON" if place.is_variable else ", as docs/configuration.md shows it"
+        shown = " as JSON" if place.is_variable else " as docs/configuration.md shows it"
     example = f"{place.name}={value}" if place.is_variable else f"{key} = {value.replace(':', ' =')}"
-    name = "text" if kind is Secret else kind.__name__
     return ConfigurationError(
-        ".".join(place.path), f"is not a valid {name} in {place.where}.", f"Write {words}: {example}"
+        ".".join(place.path), f"is not {words}{shown}; it is in {place.where}.", f"Write it like {example}"
     )
 
 
