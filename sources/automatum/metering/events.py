@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.text import letters_and_digits
 from .ledger.entries import Item
-from .ledger.events import apply_event
+from .ledger.events import Usages, apply_event
 from .ledger.ledger import Ledger
 from .model import format_decimal
 
@@ -107,14 +107,14 @@ def apply_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> EventsR
         if isinstance(name, str) and not letters_and_digits(name).startswith("meter"):
             result.ignored += 1
             continue
-        found: tuple[Kind | None, str, frozenset[str], str]
+        found: tuple[Kind | None, str, Usages, str]
         try:
             found = _read(name, raw)
         except ValueError as problem:
-            found = None, "", frozenset(), f"the event {problem}"
-        kind, call_id, dimensions, reason = found
-        key = _key(kind, call_id, dimensions, raw)
-        applied = apply_event(ledger, key, kind, call_id, reason, raw, dimensions=dimensions)
+            found = None, "", {}, f"the event {problem}"
+        kind, call_id, usages, reason = found
+        key = _key(kind, call_id, usages, raw)
+        applied = apply_event(ledger, key, kind, call_id, reason, raw, usages=usages)
         if applied.item is not None:
             result.open.append(applied.item)
         elif applied.known:
@@ -125,7 +125,7 @@ def apply_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> EventsR
     return result
 
 
-def _read(name: Any, raw: Mapping[str, Any]) -> tuple[Kind, str, frozenset[str], str]:
+def _read(name: Any, raw: Mapping[str, Any]) -> tuple[Kind, str, Usages, str]:
     kind = next((known for known in _KINDS if isinstance(name, str) and name.lower() == f"metering.{known}"), None)
     if kind is None:
         raise ValueError(f"has the unknown name {str(name)[:60]!r}")
@@ -143,16 +143,29 @@ def _read(name: Any, raw: Mapping[str, Any]) -> tuple[Kind, str, frozenset[str],
     status = both.get("status")
     if status is not None and letters_and_digits(str(status)) not in _STATUSES[kind]:
         raise ValueError(f"is named {kind}, and has the status {str(status)[:60]!r}")
-    return kind, str(found[0]), _dimensions(both), _reason(both)
+    return kind, str(found[0]), _usages(both), _reason(both)
 
 
-def _dimensions(data: Mapping[str, Any]) -> frozenset[str]:
+def _usages(data: Mapping[str, Any]) -> Usages:
     usages = data.get("usages") or []
-    keys = [usage.get("apiKey", usage.get("api_key")) for usage in usages if isinstance(usage, Mapping)]
-    named = [key for key in keys if isinstance(key, str)]
-    if not isinstance(usages, (list, tuple)) or len(named) < len(usages):
-        raise ValueError("has usages without an `apiKey`")
-    return frozenset(named)
+    found: dict[str, Mapping[str, str]] = {}
+    for usage in usages if isinstance(usages, (list, tuple)) else [None]:
+        said = usage if isinstance(usage, Mapping) else {}
+        key = said.get("apiKey", said.get("api_key"))
+        if not isinstance(key, str):
+            raise ValueError("has usages without an `apiKey`")
+        found[key] = {name: _number(said[name]) for name in ("units", "price") if said.get(name) is not None}
+    return found
+
+
+def _number(value: Any) -> str:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise ValueError(f"has {str(value)[:60]!r} in place of a number")
+    return format_decimal(number)
 
 
 def _reason(data: Mapping[str, Any]) -> str:
@@ -165,10 +178,10 @@ def _reason(data: Mapping[str, Any]) -> str:
     return ""
 
 
-def _key(kind: Kind | None, call_id: str, dimensions: frozenset[str], raw: Mapping[str, Any]) -> str:
+def _key(kind: Kind | None, call_id: str, usages: Usages, raw: Mapping[str, Any]) -> str:
     """The same for each delivery of an event. Its `id` alone may be that of something else, and the same for others."""
     event_id = raw.get("id") or raw.get("eventId")
-    said: Any = [kind, call_id, sorted(dimensions), str(event_id)] if kind and event_id else raw
+    said: Any = [kind, call_id, sorted(usages), str(event_id)] if kind and event_id else raw
     text = json.dumps(said, sort_keys=True, default=_canonical, separators=(",", ":"))
     return f"{kind or 'unplaced'}:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -35,7 +35,7 @@ def event(kind, call="m_1", number=1, **data):
 PLACED = [
     event("failed"),
     event("failed", status="failed", reason="CustomerNotSubscribed"),
-    event("failed", usages=[{"apiKey": f"d{one}", "units": "1"} for one in range(3)]),
+    event("failed", usages=[{"apiKey": f"d{one}", "units": f"1{one}", "price": 0.50} for one in range(3)]),
     {"event": "metering.failed", "data": {"meteringId": "m_1", "id": "evt_9", "error": {"message": "no"}}},
     {"type": "metering.failed", "data": {"metering_id": "m_1"}},
     {"event": "metering.failed", "data": {"details": {"id": "m_1", "usages": []}}},
@@ -55,6 +55,9 @@ OPEN = [
     event("failed", call=True),
     event("failed", usages=[{"apiKey": f"d{one}"} for one in range(4)]),
     event("failed", usages=[{"units": 3}]),
+    event("confirmed", usages=[{"apiKey": "d0", "units": 7}]),
+    event("confirmed", usages=[{"apiKey": f"d{one}", "units": f"1{one}", "price": "0.4"} for one in range(3)]),
+    event("confirmed", usages=[{"apiKey": "d0", "units": "many"}]),
     event("submitted", status="failed"),
     event("confirmed", status="partially_confirmed"),
 ]

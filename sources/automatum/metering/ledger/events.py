@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["submitted", "confirmed", "failed"]
 EVENT: Literal["event"] = "event"
+Usages = Mapping[str, Mapping[str, str]]
+"""Dimension to the units and the price that an event names, as text. Each may be missing."""
 _APPLIED = "It was applied."
+_ALL: Usages = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def apply_event(
     reason: str,
     raw: Mapping[str, Any],
     *,
-    dimensions: Collection[str] = (),
+    usages: Usages = _ALL,
 ) -> Applied:
     """Apply an event to the lines of its call, or keep it as an open journal item.
 
@@ -62,7 +65,7 @@ def apply_event(
         call_id: Id that the API gave to the call.
         reason: Why the call failed; or why the event cannot be applied.
         raw: The event; it is redacted and shortened.
-        dimensions: Dimensions of the call's lines that it is about; none for all of them.
+        usages: What it says of the call's lines, by their dimensions; nothing if it is about all of them.
 
     Raises:
         ConfigurationError: There is no ledger.
@@ -75,13 +78,14 @@ def apply_event(
         known = rows.to_item(row) if row else None
         if known and known.closed_at:
             return Applied(known=True)
-        lines, problem = _place(connection, kind, call_id, dimensions, reason, now) if kind else ((), reason)
+        lines, problem = _place(connection, kind, call_id, usages, reason, now) if kind else ((), reason)
         if problem and known:
             return Applied(item=known)
         if known:
             rows.close(connection, [known.id], now, EVENT, _APPLIED)
             return Applied(lines=lines)
-        data = {"event": kind, "call": call_id, "dimensions": sorted(dimensions), "why": reason}
+        said = {dimension: dict(numbers) for dimension, numbers in sorted(usages.items())}
+        data = {"event": kind, "call": call_id, "usages": said, "why": reason}
         data["raw"] = shorten(json.dumps(raw, default=str))
         text = problem or f"{kind}: {len(lines)} line{'' if len(lines) == 1 else 's'}"
         new = rows.new_item(EVENT, key, now, text, data, by="api", closed_by="" if problem else EVENT)
@@ -94,8 +98,8 @@ def place_waiting(connection: Connection, call_id: str, now: datetime) -> None:
     query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.closed_at.is_(None))
     for item in [rows.to_item(row) for row in connection.execute(query)]:
         data = item.data
-        if data.get("call") == call_id and data.get("event"):
-            _, problem = _place(connection, data["event"], call_id, data["dimensions"], data["why"], now)
+        if data.get("call") == call_id and data.get("event") and "usages" in data:
+            _, problem = _place(connection, data["event"], call_id, data["usages"], data["why"], now)
             if not problem:
                 rows.close(connection, [item.id], now, EVENT, _APPLIED)
 
@@ -110,7 +114,7 @@ def answer_late(connection: Connection, attempt_id: str, line_ids: Collection[st
 
 
 def _place(
-    connection: Connection, kind: Kind, call_id: str, dimensions: Collection[str], reason: str, now: datetime
+    connection: Connection, kind: Kind, call_id: str, usages: Usages, reason: str, now: datetime
 ) -> tuple[tuple[str, ...], str]:
     """Apply an event; ids of its lines, or why it cannot be applied."""
     calls = list(connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.reference == call_id)).mappings())
@@ -121,10 +125,16 @@ def _place(
         return (), f"the event names {call_id}, and the API gave this id to several calls"
     if any(call["line_id"] not in entries for call in calls):
         return (), f"the event names the call {call_id}, which the API had refused"
-    if unknown := set(dimensions) - {entry.line.dimension for entry in entries.values()}:
+    if unknown := set(usages) - {entry.line.dimension for entry in entries.values()}:
         return (), f"the event names {', '.join(sorted(unknown))}, which the call {call_id} did not contain"
-    if dimensions:
-        calls = [call for call in calls if entries[call["line_id"]].line.dimension in dimensions]
+    if usages:
+        calls = [call for call in calls if entries[call["line_id"]].line.dimension in usages]
+    for call in calls:
+        dimension = entries[call["line_id"]].line.dimension
+        for name, number in usages.get(dimension, {}).items():
+            if Decimal(number) != call[name]:
+                sent = format_decimal(call[name])
+                return (), f"the event has {number} as {name} of {dimension}, and the call {call_id} had {sent}"
     for call in calls:
         _apply(connection, kind, call, entries[call["line_id"]], reason, now)
     return tuple(call["line_id"] for call in calls), ""

@@ -108,9 +108,9 @@ def test_an_event_that_is_faster_than_the_answer_is_applied_by_it(ledger):
 
 def test_an_event_names_dimensions_of_the_call(ledger):
     send(ledger)
-    hear(ledger, "failed", dimensions=["gb"])
+    hear(ledger, "failed", usages={"gb": {}})
     assert (seen(ledger, LINES[0]), seen(ledger, LINES[1])) == (("accepted", ""), ("unbilled", "rejected"))
-    assert "did not contain" in hear(ledger, "confirmed", dimensions=["cpu"]).item.reason
+    assert "did not contain" in hear(ledger, "confirmed", usages={"cpu": {}}).item.reason
 
 
 def test_an_id_of_two_calls_proves_nothing(ledger):
