@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from automatum.api import retry
+from automatum.api.rate_limit import limiter
 from automatum.core.errors import EXIT_MORE_TO_DO
 from tests.support import ROOT
 from tests.support.crontab import Start, due, read_crontab
@@ -83,15 +85,39 @@ def test_quiet_json_is_still_json(small, desk):
     assert (refused.json["errors"][0]["exit_code"], len(refused.err.splitlines())) == (77, 1)
 
 
-def test_quiet_keeps_waits_to_itself(start, desk):
-    """A wait for the quota is no news: it is logged without --quiet, and not with it."""
-    served = start(customers=250, entitlements=0, private_offers=0, days=0)
+def test_quiet_keeps_short_waits_to_itself(start, desk):
+    """A wait for the minute's window is no news: it is logged without --quiet, and not with it."""
+    served = start(customers=150, entitlements=0, private_offers=0, days=0)
     desk.use(served)
-    desk.set(application_limits=[[2, 1.2]], quota_url="memory://")
+    desk.set(application_limits=[[1, 2.5]], quota_url="memory://")
     loud = desk.run("sync", "customers")
     quiet = desk.run("sync", "customers", "--quiet")
-    assert (loud.code, quiet.code, quiet.err) == (0, 0, "")
+    assert (loud.code, quiet.code, quiet.out, quiet.err) == (0, 0, "", "")
     assert "waiting" in loud.err
+
+
+@pytest.mark.parametrize("cause", ["window", "429", "503"])
+def test_a_long_wait_is_one_line_that_says_what_for_and_until_when(start, desk, monkeypatch, cause):
+    """On stdout, because it is no trouble that cron should mail; on stderr if stdout has the JSON."""
+    served = start(customers=150, entitlements=0, private_offers=0, days=0)
+    desk.use(served)
+    assert desk.sync("customers").code == 0
+    monkeypatch.setattr(limiter, "LONG_WAIT", 1.2)
+    monkeypatch.setattr(retry, "LONG_WAIT", 1.2)
+    reason = "GET /api/v1/customers.*" + cause
+    if cause == "window":
+        desk.set(application_limits=[[1, 2.5]], quota_url="memory://")
+        reason = "application.*"
+    for arguments in (("--quiet",), ("--quiet", "--json")):
+        if cause != "window":
+            served.sandbox.faults.add(
+                "status", "/api/v1/customers", status=int(cause), count=1, headers={"Retry-After": "2"}
+            )
+        ran = desk.run("sync", "customers", *arguments)
+        silent, said = (ran.err, ran.out) if len(arguments) == 1 else ("", ran.err)
+        assert (ran.code, silent) == (0, "")
+        (line,) = said.splitlines()
+        assert re.search(reason, line) and re.search(r"(until|at) \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line), line
 
 
 def test_a_quiet_push_tells_what_it_has_sent(small, desk):

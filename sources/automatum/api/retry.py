@@ -15,7 +15,7 @@ from ..core.redaction import Secret
 from ..core.text import plural
 from .connections import Connections
 from .http import MAX_RETRY_AFTER, ApiResponse, HttpFailure, logger, redirect_error, send
-from .rate_limit import RateLimiter
+from .rate_limit import LONG_WAIT, RateLimiter, wait_logger
 from .request_stats import Attempt, RequestStats
 
 ATTEMPTS = 6
@@ -217,7 +217,9 @@ class Sender:
             )
             raise ApiUnreachable(call.method, call.path, status, detail, step)
         what = f"{call.name}: {detail if status is None else f'{status} {detail}'}"
-        logger.warning("%s; attempt %d of %d in %.1f s", what, call.failures + 1, ATTEMPTS, pause)
+        log = wait_logger if pause > LONG_WAIT else logger
+        until = instant(self.clock.time() + pause)
+        log.info("%s; attempt %d of %d in %.1f s, at %s", what, call.failures + 1, ATTEMPTS, pause, until)
         self.budget.pause(pause)
 
     def _wait_after_429(self, call: Call, response: ApiResponse) -> None:
@@ -228,7 +230,7 @@ class Sender:
         wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(call.throttled)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
         self.limiter.block(wait, f"{call.name} answered 429: {response.detail}")
-        logger.warning("%s answered 429: %s; no request for %.1f s", call.name, response.detail, wait)
+        logger.info("%s answered 429: %s; no request for %.1f s", call.name, response.detail, wait)
         if call.throttled >= MAX_429:
             resume_at = self.clock.time() + wait
             raise QuotaExhausted(

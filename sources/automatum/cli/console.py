@@ -34,15 +34,16 @@ out = PipeConsole(markup=False, highlight=False, emoji=False)
 err = PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
 
 
-def log_to_stderr(debug: bool, quiet: bool = False, as_json: bool = False) -> None:
+def log_to_stderr(debug: bool, quiet: bool = False, as_json: bool = False, waits_on_stdout: bool = False) -> None:
     """Print the connector's log on stderr: waits and their reasons.
 
     Args:
         debug: Print each request, too.
-        quiet: Print only warnings.
+        quiet: Print only warnings and long waits.
         as_json: Print each record as one JSON object.
+        waits_on_stdout: With `quiet`, print long waits on stdout, because they are no trouble.
     """
-    logger = logging.getLogger("automatum")
+    logger, waits = logging.getLogger("automatum"), logging.getLogger("automatum.wait")
     logger.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     handler: logging.Handler
     if err.is_terminal and not as_json:
@@ -52,6 +53,18 @@ def log_to_stderr(debug: bool, quiet: bool = False, as_json: bool = False) -> No
         handler.setFormatter(_JsonLines() if as_json else _Lines("%(asctime)s %(levelname)s %(message)s"))
     logger.handlers = [handler]
     logger.propagate = False
+    waits.handlers, waits.propagate = [], True
+    waits.setLevel(logging.INFO if quiet else logging.NOTSET)
+    if quiet and waits_on_stdout:
+        waits.handlers, waits.propagate = [_Waits()], False
+
+
+class _Waits(logging.Handler):
+    """Prints a wait in one line on stdout, at once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say_line(f"automatum: {record.getMessage()}")
+        out.file.flush()
 
 
 class _Lines(logging.Formatter):

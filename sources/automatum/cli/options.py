@@ -168,7 +168,7 @@ def guarded(
 
     reporter = reporter or Reporter("", {"as_json": as_json})
     redact_logging()
-    console.log_to_stderr(debug, reporter.quiet, log_json)
+    console.log_to_stderr(debug, reporter.quiet, log_json, waits_on_stdout=not (reporter.as_json or debug or log_json))
     try:
         from ..config.settings import check_configuration
 

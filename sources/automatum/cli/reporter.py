@@ -56,7 +56,7 @@ class Reporter:
     """
 
     def __init__(self, command: str, given: Mapping[str, Any]) -> None:
-        self._command, self._as_json, self.quiet = command, given.get("as_json", False), given.get("quiet", False)
+        self._command, self.as_json, self.quiet = command, given.get("as_json", False), given.get("quiet", False)
         self._notify = Secret(given["notify"]) if given.get("notify") else None
         self._notify_on = given.get("notify_on")
         self._metrics: Path | None = given.get("metrics")
@@ -101,8 +101,8 @@ class Reporter:
         errors = [error for _, error in result.named_errors]
         # Before anything is printed, which may fail.
         self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
-        if self._as_json or not self.quiet:
-            console.say(dict(figures), self._as_json, show)
+        if self.as_json or not self.quiet:
+            console.say(dict(figures), self.as_json, show)
         elif result.changed and not trouble:
             console.say_line(result.line())
         if self.quiet:
@@ -116,7 +116,7 @@ class Reporter:
     def failed(self, error: AutomatumError) -> None:
         """Report an error that ended the run before it had a summary."""
         figures = {"verdict": verdict_for(error), "resume_at": error.to_json().get("resume_at")}
-        if self._as_json:
+        if self.as_json:
             self._say_errors(figures, error.to_json())
         if self.quiet:
             console.say_line(self._line(error), trouble=True)
@@ -127,7 +127,7 @@ class Reporter:
     def broke(self, error: Exception) -> None:
         """Report an unexpected error."""
         figures = {"verdict": "incomplete"}
-        if self._as_json:
+        if self.as_json:
             fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
             self._say_errors(figures, fault)
         console.show_fault(error)
@@ -137,7 +137,7 @@ class Reporter:
     def interrupted(self) -> None:
         """Report that the run was interrupted at once, by a second signal or before it could end cleanly."""
         error = Interrupted("Interrupted.", "Run the command again.")
-        if self._as_json:
+        if self.as_json:
             self._say_errors({"verdict": "incomplete", "resume_at": None}, error.to_json())
         console.show_error(error)
         self._note(True, False, error.exit_code, self._line(error, brief=True), {"verdict": "incomplete"}, [error])

@@ -4,6 +4,6 @@ May import: `config`, `core`.
 Start with `limiter`; `windows` counts.
 """
 
-from .limiter import NO_WAIT, RateLimiter, open_rate_limiter, state_name
+from .limiter import LONG_WAIT, NO_WAIT, RateLimiter, open_rate_limiter, state_name, wait_logger
 
-__all__ = ["NO_WAIT", "RateLimiter", "open_rate_limiter", "state_name"]
+__all__ = ["LONG_WAIT", "NO_WAIT", "RateLimiter", "open_rate_limiter", "state_name", "wait_logger"]

@@ -24,12 +24,16 @@ from .stores import SqliteStore, Store, Work
 from .windows import Lane, Window, apply_report, finish, full_lanes, keeps_up, read_headers
 
 logger = logging.getLogger("automatum")
+wait_logger = logging.getLogger("automatum.wait")
+"""Waits of more than `LONG_WAIT`: the command line prints them with `--quiet`, too."""
 
 _KEY = "sources.automatum.quota_url"
 IN_FLIGHT = 60.0
 """Seconds, twice the default timeout, for which a request without a recorded response (a crash) counts as sent now."""
 NO_WAIT = 1.0
 """Seconds that a run with `--no-wait` may wait, because a new run for a shorter wait is not worthwhile."""
+LONG_WAIT = 60.0
+"""Seconds; the longest wait for a minute's window. A quiet run that waits longer looks like a hang."""
 _LOG_FROM = 1.0
 """Seconds; the shortest wait that is logged."""
 _LOG_AGAIN = 5.0
@@ -64,6 +68,7 @@ class RateLimiter:
         self._clock = clock
         self._store = store or Store(clock)
         self._in_flight = in_flight
+        self._long_until = -math.inf
         limits = [("application", *limit) for limit in application]
         limits += [("organization", *limit) for limit in organization]
         self._windows = tuple(Window(*limit) for limit in limits)
@@ -212,7 +217,11 @@ class RateLimiter:
         )
 
     def _announce(self, wait: float, reason: str) -> None:
-        logger.info("waiting %d s, until %s: %s", math.ceil(wait), instant(self._clock.time() + wait), reason)
+        until, log = self._clock.time() + wait, logger
+        if wait > LONG_WAIT and until > self._long_until + _LOG_AGAIN:
+            # Once for all threads that wait for it.
+            self._long_until, log = until, wait_logger
+        log.info("waiting %d s, until %s: %s", math.ceil(wait), instant(until), reason)
         if self.on_wait is not None:
             self.on_wait(wait, reason)
 
