@@ -156,8 +156,13 @@ def conclude(exit_code: int, resume_at: float | None, line: str, earliest: float
 
 def conclude_error(error: AutomatumError, earliest: float) -> None:
     """Turn an error of the connector into what Airflow does; see `conclude`."""
+    from airflow.sdk.exceptions import AirflowFailException
+
     from automatum import MoreToDo
 
+    if error.exit_code == 65:
+        # Data is too old, or an approved plan has changed. A retry would change nothing.
+        raise AirflowFailException(str(error))
     resume_at = error.resume_at if isinstance(error, MoreToDo) else None
     conclude(error.exit_code, resume_at, str(error), earliest)
 
@@ -195,6 +200,7 @@ def sync_table(
         ScopeMissing,
         SyncOptions,
         airflow_settings,
+        not_overdue,
         resolve_settings,
         run_sync,
     )
@@ -213,6 +219,7 @@ def sync_table(
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="automatum-"))
             sync_options = SyncOptions(
                 tables=tuple(names),
+                organizations=(organization,) if organization else (),
                 target=target_of(options, warehouse),
                 pipelines_dir=folder,
                 pipeline_name="_".join(filter(None, ("automatum", organization, table))),
@@ -221,7 +228,10 @@ def sync_table(
                 max_wait=NO_WAIT,
                 lock_wait=LOCK_WAIT,
             )
-            summary = run_sync(sync_options, settings=resolve_settings(organization=organization))
+            # Once data is older than the setting `max_age`, the task fails in place of coming back.
+            with not_overdue(sync_options) as check_age:
+                summary = run_sync(sync_options, settings=resolve_settings(organization=organization))
+                check_age(summary.exit_code)
         except AutomatumError as error:
             conclude_error(error, options["earliest_return"])
             raise
@@ -260,9 +270,6 @@ def push_usage(organization: str | None) -> dict[str, Any]:
             )
             result = run_push(options["usage"].replace("{organization}", organization or ""), push_options)
     except AutomatumError as error:
-        if error.exit_code == 65:
-            # The approved plan has changed. A retry would change nothing.
-            raise AirflowFailException(str(error)) from None
         conclude_error(error, options["earliest_return"])
         raise
     figures = result.to_json()

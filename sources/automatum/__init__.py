@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .metering.run import run_push
     from .metering.webhook_signature import verify_webhook
     from .operations.plan import plan
+    from .operations.status import not_overdue
     from .source import automatum_source
     from .sync.options import SyncOptions
     from .sync.run import run_sync
@@ -58,6 +59,7 @@ _MODULES = {
     "connect": ".api.session",
     "dataset": ".warehouse.target",
     "metering_usage": ".metering.dlt",
+    "not_overdue": ".operations.status",
     "organization_names": ".config.organizations",
     "plan": ".operations.plan",
     "resolve_settings": ".config.settings",
@@ -86,6 +88,7 @@ __all__ = [
     "connect",
     "dataset",
     "metering_usage",
+    "not_overdue",
     "organization_names",
     "plan",
     "resolve_settings",

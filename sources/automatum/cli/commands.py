@@ -28,6 +28,11 @@ REMOVED = {
     "push ledger move": "push ledger backup, and push ledger restore",
 }
 """Commands of earlier versions, and what to run in place of each. Refused by name for two releases."""
+REMOVED_OPTIONS = {
+    "sync --max-age": "Set sources.automatum.max_age, such as 26h.",
+    "status --lock-wait": "Remove it: a status reads the copy of sync --read-copy, or waits ten seconds.",
+}
+"""Options of earlier versions, each with its command, and what to do in place of each. Refused for two releases."""
 EXIT_USAGE = 2
 """Exit code of wrong arguments, as in most command lines."""
 _JSON = "--json"
@@ -99,6 +104,11 @@ EXIT_CODES = (
 
 
 def _say_usage_error(ctx: Any, error: Exception) -> None:
+    option: Any = error
+    if hasattr(option, "option_name") and getattr(option, "ctx", None):
+        command = option.ctx.command_path.removeprefix(ctx.command_path).strip()
+        if instead := REMOVED_OPTIONS.get(f"{command} {option.option_name}"):
+            option.message, option.possibilities = f"{option.option_name} was removed. {instead}", None
     message = getattr(error, "format_message", None)  # What all errors of click have.
     if message is None or getattr(error, "exit_code", None) != EXIT_USAGE or not ctx.meta[_AS_JSON]:
         return

@@ -54,7 +54,7 @@ app = CommandApp(
         "automatum sync analytics --since 2026-01-01 --until 2026-03-31",
     ),
 )
-@runs(*SYNC, *PLACE, *WAITS, "max_age", *REPORT, "as_json", "log_json", "debug")
+@runs(*SYNC, *PLACE, *WAITS, *REPORT, "as_json", "log_json", "debug")
 def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **given: Any) -> int:
     """Bring the destination up to date."""
     from ..sync.run import run_sync
@@ -76,7 +76,7 @@ def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **g
         return render.finish(plan(session, pipeline, options), given["as_json"], render.show_plan)
     from ..operations.status import not_overdue
 
-    with not_overdue(options.target, given["max_age"], tables or ()) as check_age:
+    with not_overdue(options) as check_age:
         with Progress(reporter.quiet) as progress:
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         check_age(summary.exit_code)

@@ -211,13 +211,7 @@ class AutomatumSettings(_Origin):
 
     def max_age_seconds(self) -> float | None:
         """`max_age` in seconds; None for no limit."""
-        if self.max_age is None:
-            return None
-        if not (seconds := parse_duration(self.max_age)):
-            raise ConfigurationError(
-                "sources.automatum.max_age", f"{self.max_age!r} is not an age.", "Write it as 90min, 26h or 2d."
-            )
-        return seconds
+        return None if self.max_age is None else parse_age(self.max_age, "sources.automatum.max_age")
 
     def __repr__(self) -> str:
         return f"AutomatumSettings(base_url={self.base_url!r}, client_id={self.client_id!r})"
@@ -227,6 +221,21 @@ class AutomatumSettings(_Origin):
             value = getattr(self, name)
             shown = repr(value) if isinstance(value, str) else str(value)
             raise ConfigurationError(f"sources.automatum.{name}", f"{shown} {problem}.")
+
+
+def parse_age(text: str, key: str) -> float:
+    """Seconds of an age such as `90min`, `26h` or `2d`.
+
+    Args:
+        text: The age.
+        key: Setting or option that the error names.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if (seconds := parse_duration(text)) is None:
+        raise ConfigurationError(key, f"{text!r} is not an age.", "Write it as 90min, 26h or 2d.")
+    return seconds
 
 
 def _plain_kind(hint: Any) -> type:

@@ -15,15 +15,14 @@ from dlt.common.pipeline import SupportsPipeline
 from ..api.overrides import resolve_endpoints
 from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
 from ..config.organizations import organization_names
-from ..config.settings import AutomatumSettings, resolve_settings
+from ..config.settings import AutomatumSettings, parse_age, resolve_settings
 from ..core.budget import Budget
-from ..core.clock import Clock, SystemClock, format_age, instant, parse_duration, utc
+from ..core.clock import Clock, SystemClock, format_age, instant, utc
 from ..core.errors import (
     EXIT_COMPLETE,
     EXIT_INCOMPLETE,
     EXIT_MORE_TO_DO,
     AutomatumError,
-    ConfigurationError,
     MoreToDo,
     TooOld,
 )
@@ -57,6 +56,7 @@ from ..warehouse.sql import (
 from ..warehouse.target import Target
 
 if TYPE_CHECKING:
+    from ..sync.options import SyncOptions
     from .verify import Finding
 
 _COLUMNS = (
@@ -157,7 +157,7 @@ def read_status(
         DestinationError: The destination cannot be reached or read.
     """
     settings = resolve_settings(with_credentials=False)
-    most = _read_max_age(max_age, settings)
+    most = parse_age(max_age, "--max-age") if max_age else settings.max_age_seconds()
     found = Status(read_sweeps(pipeline, clock.time()), ledgers_unresolved(clock))
     found.old = _find_old(found.figures, settings.tables or (), most, never=True)
     if copy:
@@ -171,13 +171,16 @@ def read_status(
 
 
 @contextmanager
-def not_overdue(target: Target, max_age: str | None, tables: Sequence[str]) -> Iterator[Callable[[int], None]]:
+def not_overdue(options: SyncOptions) -> Iterator[Callable[[int], None]]:
     """Turn exit code 75 of a sync into 65 once data is too old: a scheduler that takes 75 for success hides no outage.
 
+    The setting `max_age` says what is too old. What cannot be read is not, unless it is a file that nobody wrote to.
+
+        with not_overdue(options) as check_age:
+            check_age(run_sync(options).exit_code)
+
     Args:
-        target: Where the sync loads to. What cannot be read is not too old, unless it is a file that nobody wrote to.
-        max_age: Age beyond which data is too old; None for the setting `max_age`.
-        tables: Tables and groups that the sync reads; empty for those of the settings.
+        options: Those of the sync. Only its tables and its organizations are checked.
 
     Yields:
         A function to call with the exit code of the sync.
@@ -186,11 +189,11 @@ def not_overdue(target: Target, max_age: str | None, tables: Sequence[str]) -> I
         TooOld: Data is too old, and the sync has not finished.
     """
     settings = resolve_settings(with_credentials=False)
-    most, clock = _read_max_age(max_age, settings), SystemClock()
+    most, clock = settings.max_age_seconds(), SystemClock()
 
     def check_age(exit_code: int) -> None:
         if exit_code == EXIT_MORE_TO_DO and most is not None:
-            old = _overdue(target, tables or settings.tables or (), most, clock)
+            old = _overdue(options, options.tables or settings.tables or (), most, clock)
             if old:
                 raise old
 
@@ -201,8 +204,8 @@ def not_overdue(target: Target, max_age: str | None, tables: Sequence[str]) -> I
         raise
 
 
-def _overdue(target: Target, tables: Sequence[str], most: float, clock: Clock) -> TooOld | None:
-    now = clock.time()
+def _overdue(options: SyncOptions, tables: Sequence[str], most: float, clock: Clock) -> TooOld | None:
+    now, target = clock.time(), options.target
     if target.missing:
         return None
     if target.file:
@@ -212,28 +215,26 @@ def _overdue(target: Target, tables: Sequence[str], most: float, clock: Clock) -
             return TooOld([f"{target.database} was last written {format_age(age)} ago"], format_age(most))
     with suppress(AutomatumError):
         figures = read_sweeps(target.existing(clock, Budget(clock), 0.0), now)
-        return _find_old(figures, tables, most, never=False)
+        return _find_old(figures, tables, most, never=False, organizations=options.organizations)
     return None
 
 
-def _read_max_age(given: str | None, settings: AutomatumSettings) -> float | None:
-    text = given or getattr(settings, "max_age", None)
-    if not text:
-        return None
-    seconds = parse_duration(text)
-    if not seconds:
-        key = "--max-age" if given else "sources.automatum.max_age"
-        raise ConfigurationError(key, f"{text!r} is not a duration.", "Write it like 90min, 26h or 2d.")
-    return seconds
-
-
-def _find_old(figures: Mapping[str, Any], tables: Sequence[str], most: float | None, *, never: bool) -> TooOld | None:
+def _find_old(
+    figures: Mapping[str, Any],
+    tables: Sequence[str],
+    most: float | None,
+    *,
+    never: bool,
+    organizations: Sequence[str] = (),
+) -> TooOld | None:
     """The tables without a complete sweep within a time; with `never`, also those that never had one."""
     if most is None:
         return None
     parts = figures.get("organizations", {"": figures})
     old = []
     for name, part in parts.items():
+        if name and organizations and name not in organizations:
+            continue
         for table, row in part["tables"].items():
             age = row["complete_age_seconds"]
             if tables and table not in tables and not (table.startswith("analytics_") and "analytics" in tables):

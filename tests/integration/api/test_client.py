@@ -3,8 +3,8 @@
 import gzip
 import json
 import logging
-import re
 import random
+import re
 import threading
 from email.utils import formatdate
 

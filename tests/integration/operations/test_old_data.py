@@ -8,22 +8,25 @@ from datetime import datetime, timedelta, timezone
 import duckdb
 import pytest
 
-from tests.support.desk import SMALL
+from automatum_sandbox import AppConfig
+from automatum_sandbox.config import OrganizationConfig
+from tests.support.desk import SMALL, WIDE_LIMITS
 from tests.support.loopback import Loopback, Say
 
 
-def grow_old(desk, hours, table=None):
-    """Set the clock of the recorded sweeps back."""
+def grow_old(desk, hours, **where):
+    """Set the clock of the recorded sweeps back, where columns have these values."""
     past = datetime.now(timezone.utc) - timedelta(hours=hours)
     with duckdb.connect(str(desk.database)) as connection:
-        where = "" if table is None else f" WHERE table_name = '{table}'"
-        connection.execute(f"UPDATE automatum._automatum_sweeps SET finished_at = ?{where}", [past])
+        chosen = " AND ".join(["true", *(f"{column} = ?" for column in where)])
+        update = f"UPDATE automatum._automatum_sweeps SET finished_at = ? WHERE {chosen}"
+        connection.execute(update, [past, *where.values()])
 
 
 def test_status_ends_with_65_and_the_table_and_its_age(small, desk):
     assert desk.sync("customers", "private_offers").code == 0
     assert desk.run("status", "--max-age", "26h").code == 0
-    grow_old(desk, 72, "customers")
+    grow_old(desk, 72, table_name="customers")
     ran = desk.run("status", "--max-age", "26h")
     assert ran.code == 65
     assert "No complete sweep within 26 h: customers (3 d ago)" in ran.says
@@ -33,9 +36,17 @@ def test_status_ends_with_65_and_the_table_and_its_age(small, desk):
     assert desk.run("status").code == 0, "without a bound nothing is too old"
 
 
-@pytest.mark.parametrize("age", ["soon", "26", "-1h"])
-def test_what_is_no_age_is_refused_before_a_request(small, desk, age):
-    assert desk.run("sync", "--max-age", age).code == 78
+@pytest.mark.parametrize("age", ["soon", "26", "-1h", "0d"])
+def test_what_is_no_age_is_refused_before_a_request_in_the_same_words(small, desk, age):
+    assert desk.sync("customers").code == 0
+    small.requests.clear()
+    option = desk.run("status", "--max-age", age)
+    desk.set(max_age=age)
+    setting = desk.run("sync")
+    assert (option.code, setting.code) == (78, 78)
+    said = f"{age!r} is not an age. next: Write it as 90min, 26h or 2d."
+    assert f"--max-age: {said}" in option.says
+    assert f"sources.automatum.max_age: {said}" in setting.says
     assert small.requests.all() == []
 
 
@@ -43,11 +54,29 @@ def test_a_sync_that_cannot_finish_ends_with_65_once_data_is_old(start, desk):
     """75 counts as success for systemd, so it must not hide an outage."""
     desk.use(start(**{**SMALL, "customers": 250}))
     assert desk.sync("customers").code == 0
-    assert desk.run("sync", "customers", "--max-age", "26h", "--max-requests", "1").code == 75
+    desk.set(max_age="26h")
+    assert desk.run("sync", "customers", "--max-requests", "1").code == 75
     grow_old(desk, 72)
-    ran = desk.run("sync", "customers", "--max-age", "26h", "--max-requests", "1")
+    ran = desk.run("sync", "customers", "--max-requests", "1")
     assert ran.code == 65
     assert "customers (3 d ago)" in ran.says
+
+
+def test_the_age_of_another_organization_does_not_count(start, desk):
+    """A task of Airflow syncs one of them."""
+    organizations = (OrganizationConfig(seed=1), OrganizationConfig(seed=2))
+    apps = (AppConfig("acme"), AppConfig("globex", organization=1))
+    served = start(**{**SMALL, "customers": 250}, organizations=organizations, apps=apps)
+    sandbox = served.sandbox
+    desk.set(base_url=served.base_url, application_limits=WIDE_LIMITS, max_age="26h")
+    desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
+    for name, app in zip(("acme", "globex"), sandbox.apps, strict=True):
+        desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})
+    assert desk.sync("customers").code == 0
+    grow_old(desk, 72, organization_id=list(sandbox.organizations)[1])
+    bound = ("--max-requests", "1")
+    assert desk.run("sync", "customers", "--organization", "acme", *bound).code == 75
+    assert desk.run("sync", "customers", "--organization", "globex", *bound).code == 65
 
 
 def test_a_file_that_nobody_wrote_to_is_old_although_it_cannot_be_read(small, desk):
@@ -56,10 +85,12 @@ def test_a_file_that_nobody_wrote_to_is_old_although_it_cannot_be_read(small, de
     old = time.time() - 72 * 3600
     os.utime(desk.database, (old, old))
     with duckdb.connect(str(desk.database)):
-        ran = desk.run("sync", "customers", "--max-age", "26h", "--lock-wait", "0")
+        desk.set(max_age="26h")
+        ran = desk.run("sync", "customers", "--lock-wait", "0")
         assert ran.code == 65
         assert "was last written 3 d ago" in ran.says
-        assert desk.run("sync", "customers", "--max-age", "7d", "--lock-wait", "0").code == 75
+        desk.set(max_age="7d")
+        assert desk.run("sync", "customers", "--lock-wait", "0").code == 75
 
 
 def test_a_monitor_hears_of_the_start_and_of_the_end(small, desk):

@@ -112,6 +112,16 @@ def test_a_run_is_green_and_a_worker_with_a_fresh_disk_asks_for_nothing_twice(tr
     assert rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers") == before
 
 
+def test_a_task_that_cannot_go_on_fails_once_data_is_old(tried, served, tmp_path):
+    """In place of coming back later, which looks healthy: the setting `max_age`, as for `automatum sync`."""
+    assert tried(tables=["customers"]).state == "success"
+    with duckdb.connect(str(tmp_path / "market.duckdb")) as connection:
+        connection.execute("UPDATE automatum._automatum_sweeps SET finished_at = finished_at - INTERVAL 72 HOUR")
+    seen = tried(connections(served, limits=[[1, 3600]], max_age="26h"), tables=["customers"])
+    assert {seen.of(name)["customers"] for name in NAMES} == {"failed"}
+    assert "No complete sweep within 26 h: acme customers (3 d ago)" in seen.said
+
+
 def test_an_organization_that_fails_stops_no_other_and_no_secret_is_said(tried, served, tmp_path):
     """I6. Wrong credentials are no matter for a retry: the task fails at once, and its push does not go out."""
     wrong = {"automatum_globex": {"conn_type": "http", "login": "app_wrong", "password": "secret_wrong_0123456789"}}

@@ -4,7 +4,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from automatum.cli.commands import REMOVED
+from automatum.cli.commands import REMOVED, REMOVED_OPTIONS
 from automatum.cli.main import app
 from automatum.core.errors import EXIT_COMPLETE
 
@@ -29,3 +29,15 @@ def test_a_command_that_went_names_the_one_to_run(removed):
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
     assert command is not GROUP, "the new one exists"
+
+
+@pytest.mark.parametrize("removed", REMOVED_OPTIONS)
+def test_an_option_that_went_says_what_to_do(removed):
+    ran = CliRunner().invoke(app, [*removed.split(), "--json"])
+    assert ran.exit_code == 2
+    option = removed.split()[-1]
+    assert f"{option} was removed. {REMOVED_OPTIONS[removed]}" in ran.output
+    command = GROUP
+    for word in removed.split()[:-1]:
+        command = command.commands[word]
+    assert option not in {name for one in command.params for name in one.opts}
