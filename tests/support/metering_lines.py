@@ -49,8 +49,8 @@ def missing(ledger, item_id):
     from automatum.metering.ledger.tables import JOURNAL
 
     with ledger.read() as connection:
-        text = connection.scalar(JOURNAL.select().with_only_columns(JOURNAL.c.line_ids).filter_by(item_id=item_id))
-        return rows.missing_of(connection, rows.unpack(text))
+        row = connection.execute(JOURNAL.select().filter_by(item_id=item_id)).one()
+        return rows.missing_of(connection, rows.unpack(row.line_ids), row.recorded_at)
 
 
 def bring(ledger, line, state, source=SOURCE):

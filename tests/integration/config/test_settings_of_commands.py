@@ -306,7 +306,7 @@ class TestTypes:
         [
             ('history = "sometimes"', "history = true"),
             ("history = 2", "true or false"),
-            ('tables = "customers"', 'a list as docs/configuration.md shows it'),
+            ('tables = "customers"', "a list as docs/configuration.md shows it"),
             ("tables = [1, 2]", "a list of texts"),
             ("lookback_days = 1.5", "a whole number"),
             ("lookback_days = true", "a whole number"),

@@ -300,17 +300,21 @@ def close_runs(connection: Connection, now: datetime) -> None:
     for row in connection.execute(select(JOURNAL).where(*is_open)).all():
         if row.subject in calling:
             continue
-        if missing := missing_of(connection, unpack(row.line_ids)):
+        if missing := missing_of(connection, unpack(row.line_ids), row.recorded_at):
             data = json.dumps({**json.loads(row.data), "missing": len(missing)})
             connection.execute(update(JOURNAL).where(JOURNAL.c.item_id == row.item_id).values(data=data))
         else:
             close(connection, [row.item_id], now, PUSH, "Each line is in the ledger.")
 
 
-def missing_of(connection: Connection, line_ids: Collection[str]) -> list[str]:
-    """Those of the ids of a run that are neither in the ledger nor subject of a refusal or of a second source."""
+def missing_of(connection: Connection, line_ids: Collection[str], since: datetime) -> list[str]:
+    """Those of the ids of a run that began then that are neither in the ledger nor subject of another item.
+
+    Such an item is a refusal or a second source. One that a person closed before the run says nothing about it.
+    """
     missing = set(line_ids) - in_ledger(connection, line_ids)
     query = select(JOURNAL.c.subject).where(JOURNAL.c.kind.in_(("refusal", "source")))
+    query = query.where(or_(JOURNAL.c.closed_at.is_(None), JOURNAL.c.closed_at >= since))
     for batch in batches(sorted(missing)):
         missing -= set(connection.scalars(query.where(JOURNAL.c.subject.in_(batch))))
     return sorted(missing)

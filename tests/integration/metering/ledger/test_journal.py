@@ -59,6 +59,17 @@ def test_a_line_that_was_refused_instead_is_accounted_for(ledger):
     assert not open_items(ledger, "run") and open_items(ledger, "refusal")
 
 
+def test_a_refusal_that_a_person_closed_before_accounts_for_nothing_later(ledger, clock):
+    """The row was mended, and the push that should send it ended early: another source must not close that."""
+    push(ledger, refusals=[TYPED])
+    (item,) = open_items(ledger, "refusal")
+    ledger.close_items([item.id], "ann", "not worth it")
+    clock.advance(60)
+    push(ledger, lines=LINES[:1], complete=False)
+    push(ledger, source="b.csv", lines=LINES[1:2], send=LINES[1:2])
+    assert [item.source for item in open_items(ledger, "run")] == ["a.csv"]
+
+
 def test_a_person_closes_a_run(ledger):
     push(ledger, lines=LINES)
     (item,) = open_items(ledger, "run")
