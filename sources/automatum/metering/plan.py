@@ -19,8 +19,7 @@ from .ledger.tables import batches
 from .model import LENGTHS, Line, Refusal, amounts, exact, format_decimal, format_money
 from .rules import is_late
 from .send import too_late
-from .usage.refusals import about_line
-from .usage.usage import Usage
+from .usage.usage import Usage, about_line
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

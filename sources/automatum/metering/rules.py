@@ -13,14 +13,12 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Literal
 
-from .model import LENGTHS, Grain, Line, format_decimal
+from .model import LENGTHS, Grain, Line
 
 ANY = "*"
 """Vendor of the rules that hold where a marketplace has none of its own: the strictest known."""
 PRICE_WHOLE = 10
-PRICE_DECIMALS = 12
-"""Digits of a price before and after its decimal point. The documented sample has a decimal string; this is our own
-choice."""
+"""Digits of a price before its decimal point: our own choice. The documented sample has a decimal string."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +69,6 @@ class VendorRules:
     units_most: Decimal
     units_decimals: int
     key_length: int
-
-    def units_problem(self, units: Decimal) -> str | None:
-        """Why the marketplace does not take a quantity; None if it does."""
-        if units > self.units_most:
-            name = "any marketplace" if self.vendor == ANY else self.vendor
-            return f"{format_decimal(units)} is more than the {format_decimal(self.units_most)} that {name} takes"
-        return _decimals_problem(units, self.units_decimals)
-
-
-def price_problem(price: Decimal) -> str | None:
-    """Why a price cannot be sent; None if it can."""
-    if price.adjusted() >= PRICE_WHOLE:
-        return f"{format_decimal(price)} has more than {PRICE_WHOLE} digits before the decimal point"
-    return _decimals_problem(price, PRICE_DECIMALS)
-
-
-def _decimals_problem(number: Decimal, most: int) -> str | None:
-    if -int(number.as_tuple().exponent) <= most:
-        return None  # The common case, without writing the number out.
-    text = format_decimal(number)
-    many = len(text.partition(".")[2]) > most
-    return f"{text} has more than {most} digits after the decimal point, and is not rounded" if many else None
 
 
 _READ = date(2026, 11, 23)

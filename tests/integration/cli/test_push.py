@@ -403,7 +403,7 @@ def test_i5_refused_usage_is_65_until_it_is_pushed_or_closed(small, teller):
     assert teller.push(rows, "--confirm", code=65)["unresolved"] == {"refusal": 2}
     assert teller.desk.run("push", "--usage", "usage.csv", "--confirm", "--quiet").code == 65
     shown = teller.run("status", code=65)["open"]
-    assert {one["why"] for one in shown} == {"units: 'abc' is not a number", "customer_id is missing"}
+    assert {one["why"].partition(":")[0] for one in shown} == {"units", "customer_id is missing"}
     assert {one["customer_id"] for one in shown} == {first["customer_id"], None}
     write_csv([first], "corrected.csv")
     assert teller.push("corrected.csv", "--confirm", code=65)["unresolved"] == {"refusal": 1}, "corrected and taken"

@@ -480,14 +480,14 @@ def test_the_earliest_deadline_goes_first_and_what_is_past_it_last(tmp_path):
 
 NOT_ONE = [
     ({"units": "-3"}, "negative"),
-    ({"units": "abc"}, "units: 'abc' is not a number"),
+    ({"units": "abc"}, "units: 'abc' is not a plain number"),
     ({"units": "NaN"}, "units"),
     ({"units": ""}, "units is missing"),
     ({"units": "1,000"}, "without separators"),
     ({"units": "1.1234567"}, "more than 6 digits after the decimal point"),
     ({"units": "99999999999"}, "is more than"),
     ({"price": "-0.01"}, "negative"),
-    ({"price": "free"}, "price: 'free' is not a number"),
+    ({"price": "free"}, "price: 'free' is not a plain number"),
     ({"price": ""}, "price is missing"),
     ({"customer_id": " "}, "customer_id is missing"),
     ({"dimension": ""}, "dimension is missing"),

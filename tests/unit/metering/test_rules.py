@@ -15,7 +15,6 @@ from automatum.metering.rules import (
     is_late,
     known_vendors,
     last_moment,
-    price_problem,
     rules_of,
 )
 from tests.support.metering_lines import make_line
@@ -96,35 +95,11 @@ def test_a_month_closes_on_aws(starts_at, closes):
     assert documented_deadline(replace(line, starts_at=starts_at - timedelta(days=3))) < closes
 
 
-@pytest.mark.parametrize(
-    ("vendor", "units", "fits"),
-    [
-        ("aws", "2147483647", True),
-        ("aws", "2147483647.000001", False),
-        ("aws", "0", True),
-        ("aws", "0.000001", True),
-        ("aws", "0.0000010", True),
-        ("aws", "0.0000001", False),
-        ("azure", "999999999.999999", True),
-        ("azure", "1000000000", False),
-        ("gcp", "1000000000", False),
-    ],
-)
-def test_quantities(vendor, units, fits):
-    assert (rules_of(vendor).units_problem(Decimal(units)) is None) == fits
-
-
-def test_prices():
-    assert price_problem(Decimal("1234567890.123456789012")) is None
-    assert "10 digits before" in price_problem(Decimal("12345678901"))
-    assert "12 digits after" in price_problem(Decimal("0.1234567890123"))
-
-
 @pytest.mark.parametrize("vendor", ["aws", "azure"])
 @pytest.mark.parametrize("units", ["999999999.999999", "2147483646.999999", "2147483645.000001", "0.000001"])
 def test_quantities_survive_a_reader_with_doubles(vendor, units):
     """The vendor's samples are in JavaScript, whose numbers are doubles."""
-    if rules_of(vendor).units_problem(Decimal(units)) is None:
+    if Decimal(units) <= rules_of(vendor).units_most:
         assert Decimal(repr(float(units))) == Decimal(units)
 
 

@@ -15,7 +15,7 @@ from ...schema.columns import DELETED_AT
 from ...warehouse.sql import column_names, organization_filter, read_rows
 from ...warehouse.sql_client import one_client
 from .columns import Kind, as_text
-from .query import SCALE, plain
+from .query import KEY, SCALE, plain
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = ENTITLEMENTS.children[0]
 _BATCH = 20_000
-_KEY = "vendor, listing_id, customer_id, dimension, entitlement_id, day"
+_KEY = ", ".join((*KEY, "day"))
+_ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {', '.join(KEY)}, start::DATE AS day FROM summed"
+_UNCHECKED = """CREATE TABLE eligible AS
+    SELECT *, NULL::VARCHAR AS wrong, NULL::VARCHAR AS currency, NULL::VARCHAR[] AS prices FROM asked"""
 _TABLES: dict[str, dict[str, Kind]] = {
     CUSTOMERS.table: {"id": "text", "vendor": "text", DELETED_AT: "time"},
     ENTITLEMENTS.table: {
@@ -104,17 +107,18 @@ FROM asked a LEFT JOIN found f USING ({_KEY}) LEFT JOIN own c ON c.id = a.custom
 
 
 def add_eligible(
-    connection: DuckDBPyConnection, pipeline: SupportsPipeline, organization_id: str | None, now: datetime
+    connection: DuckDBPyConnection, pipeline: SupportsPipeline | None, organization_id: str | None, now: datetime
 ) -> tuple[str, ...]:
-    """Make the table `eligible` of the table `asked`, and of the customers and entitlements of the last sync.
+    """Make the table `eligible` of the table `summed`, and of the customers and entitlements of the last sync.
+
+    It has each key and day of `summed`, with what is wrong, the currency and the prices.
 
     Missing data is not checked: a table that is missing or empty, a column that is always null. The API's field names
     for entitlements are assumptions.
 
     Args:
-        connection: From `query.connect`; its table `asked` has vendor, listing, customer, dimension, entitlement
-            ("" for none) and day.
-        pipeline: The pipeline that syncs the tables.
+        connection: From `query.connect`, after `query.sum_rows`.
+        pipeline: The pipeline that syncs the tables; None to check nothing.
         organization_id: Organization of the rows, if the tables contain several organizations.
         now: The current time, aware.
 
@@ -124,6 +128,10 @@ def add_eligible(
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
+    connection.execute(_ASKED)
+    if pipeline is None:
+        connection.execute(_UNCHECKED)
+        return CUSTOMERS.table, ENTITLEMENTS.table
     with one_client(pipeline):
         for table, columns in _TABLES.items():
             connection.execute(f"CREATE TABLE {table} ({', '.join(f'{name} VARCHAR' for name in columns)})")

@@ -1,4 +1,4 @@
-"""The query that casts rows of texts exactly, finds those that cannot be billed, and sums the others to lines."""
+"""The query that casts rows of texts exactly, says why a row cannot be billed, and sums the others to lines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ...core.clock import Clock, utc
 from ..model import Grain
+from ..rules import ANY, PRICE_WHOLE, rules_of
 from .columns import COLUMNS, REQUIRED, UNUSABLE
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 SCALE = 12
 """Decimals of units and prices in the query: the most that a rule allows. With more, a text is refused, not rounded."""
-WHOLE = 38 - SCALE
+WHOLE = 20
+"""Digits before the decimal point; six fewer than the sum has, so that a million rows do not overflow it."""
 NUMBER = rf"[+-]?(?:[0-9]+\.?|[0-9]*\.[0-9]{{1,{SCALE}}}0*)"
 """A number that the cast to a decimal does not round. One with too many digits before the point is null."""
 TIME = (
@@ -26,13 +28,32 @@ TIME = (
     r" *(Z|UTC|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?"
 )
 """A moment or a day, in upper case. Without a zone it is UTC. The cast refuses days that do not exist."""
+KEY = ("vendor", "listing_id", "customer_id", "dimension", "entitlement_id")
+"""Columns that, with the start, tell one line from another. A row without an entitlement has ''."""
+SHOWN = ("units", "price", "usage_at", "usage_date", "row")
+"""What is kept of a refused row besides its key, as text; `row`: of a row that cannot be read at all."""
+_KEYS = ", ".join(KEY)
 _TEXTS = ("title", "description", "per")
-_KEY = "start, vendor, listing_id, customer_id, dimension, entitlement_id"
+_LONGEST = 60
+_NOT_A_NUMBER = (
+    f"is not a plain number: write it with a decimal point, without separators or an exponent, with at most {WHOLE} "
+    f"digits before and {SCALE} after the point"
+)
+_NOT_A_DATE = "is not a date; write it as 2026-01-15T10:00:00Z or, for a whole day, as 2026-01-15"
 
 
 def plain(number: str) -> str:
     """SQL of the text of a decimal without zeros at its end."""
     return f"rtrim(rtrim({number}::VARCHAR, '0'), '.')"
+
+
+def _shown(name: str) -> str:
+    quote = "chr(39)"
+    return f"concat({quote}, {name}[:{_LONGEST}], CASE WHEN length({name}) > {_LONGEST} THEN '...' ELSE {quote} END)"
+
+
+def _unusable(name: str) -> str:
+    return f"starts_with({name}, chr({ord(UNUSABLE)}))"
 
 
 def _moment(name: str) -> str:
@@ -43,21 +64,37 @@ def _moment(name: str) -> str:
 
 
 def _exact(name: str) -> str:
-    exact = f"TRY_CAST({name} AS DECIMAL(38, {SCALE}))"
+    exact = f"TRY_CAST({name} AS DECIMAL({WHOLE + SCALE}, {SCALE}))"
     return f"CASE WHEN regexp_full_match({name}, '{NUMBER}') THEN {exact} END AS exact_{name}"
 
 
-def _usable(name: str) -> str:
-    return f"coalesce(NOT starts_with({name}, chr({ord(UNUSABLE)})), {str(name not in REQUIRED).lower()})"
+def _problem(name: str) -> str:
+    """SQL of why a row's text cannot be used; null if it can."""
+    missing = f"WHEN {name} IS NULL THEN '{name} is missing'" if name in REQUIRED else ""
+    number = (
+        f"""WHEN exact_{name} IS NULL THEN concat('{name}: ', {_shown(name)}, ' {_NOT_A_NUMBER}')
+        WHEN exact_{name} < 0 THEN concat('{name}: ', {_shown(name)}, ' is negative')"""
+        if COLUMNS[name] == "amount"
+        else ""
+    )
+    return f"CASE {missing} WHEN {_unusable(name)} THEN concat('{name}: ', substr({name}, 2)) {number} END"
 
 
-_CREATE = f"""
-CREATE TABLE checked (row BIGINT, start TIMESTAMP, vendor VARCHAR, listing_id VARCHAR, customer_id VARCHAR,
-    dimension VARCHAR, entitlement_id VARCHAR, units DECIMAL(38, {SCALE}), price DECIMAL(38, {SCALE}), title VARCHAR,
-    description VARCHAR, per VARCHAR, refused STRUCT(broken VARCHAR, used VARCHAR, dated VARCHAR,
-    {", ".join(f"{name} VARCHAR" for name in COLUMNS)}))
-"""
+def _unread(name: str) -> str:
+    text = f"CASE WHEN {_unusable(name)} THEN substr({name}, 2) ELSE concat({_shown(name)}, ' {_NOT_A_DATE}') END"
+    return f"concat('{name}: ', {text})"
+
+
+_PROBLEMS = ", ".join(_problem(name) for name, kind in COLUMNS.items() if kind != "time")
 _CLEAN = r"nullif(trim(regexp_replace({0}, '[\x00-\x08\x0b-\x1f\x7f-\x{{9f}}]', ' ', 'g')), '')"
+_OF_KEY = ", ".join(
+    f"CASE WHEN NOT {_unusable(name)} THEN {name} END" for name in (*KEY[:-1], "coalesce(entitlement_id, '')")
+)
+_CREATE = f"""
+CREATE TABLE checked (row BIGINT, start TIMESTAMP, {", ".join(f"{name} VARCHAR" for name in KEY)},
+    units DECIMAL(38, {SCALE}), price DECIMAL(38, {SCALE}), {", ".join(f"{name} VARCHAR" for name in _TEXTS)},
+    refused VARCHAR, shown VARCHAR[])
+"""
 _INSERT = f"""
 INSERT INTO checked
 WITH texts AS (
@@ -68,43 +105,74 @@ WITH texts AS (
     SELECT *, {_moment("usage_at")} AS used, {_moment("usage_date")} AS dated, {_exact("units")}, {_exact("price")}
     FROM texts
 ), timed AS (
-    SELECT *, coalesce(used, dated) AS moment, coalesce(moment <= $now AND ($grain = 'day' OR length(usage_at) > 10)
-        AND (usage_at IS NULL OR used IS NOT NULL) AND (usage_date IS NULL OR dated = moment::DATE), false) AS in_time
+    SELECT *, coalesce(used, dated) AS moment, CASE
+        WHEN usage_at IS NULL AND usage_date IS NULL THEN 'usage_at (or usage_date) is missing'
+        WHEN usage_at IS NOT NULL AND used IS NULL THEN {_unread("usage_at")}
+        WHEN usage_date IS NOT NULL AND dated IS NULL THEN {_unread("usage_date")}
+        WHEN dated <> dated::DATE
+        THEN concat('usage_date: ', usage_date, ' has a time of day; a column of moments is called usage_at')
+        WHEN used::DATE <> dated
+        THEN concat('usage_at lies on ', used::DATE, ' (UTC), usage_date is ', dated::DATE)
+        WHEN $grain = 'hour' AND coalesce(length(usage_at), 0) <= 10 THEN 'usage has a date only; use --grain day'
+        WHEN moment > $now THEN concat('usage is in the future (', moment, ' UTC)')
+        END AS untimely
     FROM read
 ), judged AS (
-    SELECT *, broken IS NULL AND in_time AND coalesce(exact_units >= 0 AND exact_price >= 0, false)
-        AND {" AND ".join(_usable(name) for name, kind in COLUMNS.items() if kind in ("id", "text"))} AS fine
+    SELECT *, CASE WHEN broken IS NOT NULL THEN split_part(broken, chr(10), 1)
+        ELSE nullif(concat_ws('; ', {_PROBLEMS}, untimely), '') END AS refused
     FROM timed
 )
-SELECT row, CASE WHEN in_time THEN date_trunc($grain, moment) END, vendor, listing_id, customer_id, dimension,
-    coalesce(entitlement_id, ''), exact_units, exact_price, {", ".join(map(_CLEAN.format, _TEXTS))},
-    CASE WHEN NOT fine
-        THEN struct_pack(broken, used := used::VARCHAR, dated := dated::VARCHAR, {", ".join(COLUMNS)}) END
+SELECT row, CASE WHEN untimely IS NULL THEN date_trunc($grain, moment) END, {_OF_KEY}, exact_units, exact_price,
+    {", ".join(map(_CLEAN.format, _TEXTS))}, refused,
+    CASE WHEN refused IS NOT NULL THEN [units, price, usage_at, usage_date, broken] END
 FROM judged
 """
+_RULES = """CREATE TABLE rules (vendor VARCHAR, name VARCHAR, key_length INTEGER, units_most DECIMAL(38, 12),
+    units_decimals INTEGER)"""
 _SUMMED = f"""
 CREATE TABLE summed AS
 WITH by_key AS (
-    SELECT {_KEY}, min(price) AS price, max(price) AS highest, sum(units) AS units,
-        count(*) AS rows, min(row) AS first, min(row, 10) AS some_rows,
+    SELECT start, {_KEYS}, min(price) AS price, max(price) AS highest, sum(units) AS units,
+        count(*) AS rows, min(row) AS first,
         {", ".join(f"arg_min({name}, row) FILTER ({name} IS NOT NULL) AS {name}" for name in _TEXTS)}
-    FROM checked WHERE refused IS NULL AND start + {{length}} <= $until GROUP BY {_KEY}
-), by_price AS (
-    SELECT {_KEY}, checked.price, min(row) AS first
-    FROM checked SEMI JOIN (SELECT {_KEY} FROM by_key WHERE price <> highest) USING ({_KEY})
-    WHERE refused IS NULL GROUP BY {_KEY}, checked.price
-), several AS (
-    SELECT {_KEY}, string_agg(concat({plain("price")}, ' in row ', first), ' and ' ORDER BY first) AS prices
-    FROM by_price GROUP BY {_KEY}
+    FROM checked WHERE refused IS NULL AND start + {{length}} <= $until GROUP BY start, {_KEYS}
+), named AS (
+    SELECT start, vendor, listing_id, customer_id, dimension, min(row) AS named
+    FROM checked WHERE refused IS NULL AND entitlement_id <> '' GROUP BY ALL
 )
-SELECT by_key.*, prices, min(first) FILTER (entitlement_id <> '')
-    OVER (PARTITION BY start, vendor, listing_id, customer_id, dimension) AS named_row
-FROM by_key LEFT JOIN several USING ({_KEY})
+SELECT by_key.*, CASE
+    WHEN entitlement_id = '' AND named IS NOT NULL
+    THEN concat('entitlement_id: is missing here, and given in row ', named, ', for the same dimension and {{grain}}')
+    WHEN length(dimension) > key_length THEN concat('dimension: has more than ', key_length, ' characters')
+    WHEN price <> highest
+    THEN concat('price: both ', {plain("price")}, ' and ', {plain("highest")}, ' for one dimension and {{grain}}')
+    WHEN price >= 1{"0" * PRICE_WHOLE}
+    THEN concat('price: ', {plain("price")}, ' has more than {PRICE_WHOLE} digits before the decimal point')
+    WHEN units > units_most
+    THEN concat('units: the sum of the {{grain}}, ', {plain("units")}, ', is more than the ', {plain("units_most")},
+        ' that ', name, ' takes')
+    WHEN length(split_part({plain("units")}, '.', 2)) > units_decimals
+    THEN concat('units: the sum of the {{grain}}, ', {plain("units")}, ', has more than ', units_decimals,
+        ' digits after the decimal point, and is not rounded')
+    END AS problem
+FROM by_key JOIN rules USING (vendor)
+LEFT JOIN named USING (start, vendor, listing_id, customer_id, dimension)
+"""
+_SAME = " AND ".join(f"checked.{name} = summed.{name}" for name in ("start", *KEY))
+_REFUSE = f"""
+UPDATE checked SET refused = problem, shown = [{plain("summed.units")}, {plain("summed.price")}, NULL, NULL, NULL]
+FROM summed WHERE problem IS NOT NULL AND refused IS NULL AND {_SAME}
 """
 _COUNTS = """
 SELECT count(*), count(refused), count(*) FILTER (refused IS NULL AND start + {length} > $until),
     (SELECT coalesce(sum(rows), 0) FROM summed)
 FROM checked
+"""
+_REFUSED = f"""
+CREATE TABLE refused AS
+SELECT row, start, {_KEYS}, refused AS reason, shown,
+    {" AND ".join(f"{name} IS NOT NULL" for name in ("start", *KEY))} AS whole
+FROM checked WHERE refused IS NOT NULL
 """
 
 
@@ -123,7 +191,9 @@ def sum_rows(
     now: datetime,
     clock: Clock,
 ) -> tuple[int, int]:
-    """Make the tables `checked`, which has each row, with its texts if it is refused, and `summed`, which has lines.
+    """Make the tables `refused`, which has each refused row with the reason, and `summed`, which has the lines.
+
+    A row of `refused` is `whole` if its key and start can be read; what cannot is null.
 
     Args:
         connection: From `connect`.
@@ -144,12 +214,21 @@ def sum_rows(
         connection.register("batch", table)
         connection.execute(_INSERT, {"now": _naive(max(now, utc(clock.time()))), "grain": grain})
         connection.unregister("batch")
-    length = "INTERVAL 1 HOUR" if grain == "hour" else "INTERVAL 1 DAY"
-    connection.execute(_SUMMED.format(length=length), {"until": _naive(until)})
-    counts = connection.execute(_COUNTS.format(length=length), {"until": _naive(until)}).fetchall()[0]
-    rows, refused, open_rows, summed = map(int, counts)
+    connection.execute(_RULES)
+    for (vendor,) in connection.execute("SELECT DISTINCT vendor FROM checked WHERE refused IS NULL").fetchall():
+        rules = rules_of(vendor)
+        name = "any marketplace" if rules.vendor == ANY else vendor
+        values = [vendor, name, rules.key_length, rules.units_most, rules.units_decimals]
+        connection.execute("INSERT INTO rules VALUES (?, ?, ?, ?, ?)", values)
+    length, given = f"INTERVAL 1 {grain}", {"until": _naive(until)}
+    connection.execute(_SUMMED.format(length=length, grain=grain), given)
+    connection.execute(_REFUSE)
+    connection.execute("DELETE FROM summed WHERE problem IS NOT NULL")
+    rows, refused, open_rows, summed = map(int, connection.execute(_COUNTS.format(length=length), given).fetchall()[0])
     if rows != refused + open_rows + summed:
         raise ArithmeticError(f"Of {rows} rows of usage, {refused} are refused, {open_rows} open, and {summed} summed.")
+    connection.execute(_REFUSED)
+    connection.execute("DROP TABLE checked")
     return rows, open_rows
 
 

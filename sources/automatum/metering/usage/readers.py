@@ -26,7 +26,7 @@ from .sql import read_relation_or_query
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-BATCH = 20_000
+BATCH = 5_000
 """Rows of a table."""
 FORMS = (
     "Give a .csv or .parquet file, the name of a table or view (`usage`, `schema.usage`), or a query: `sql:SELECT ...`."

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.clock import Clock
 from ...core.text import plural, printable
-from ...endpoints import CUSTOMERS, ENTITLEMENTS
 from ..model import UNKNOWN_CURRENCY, Grain, Line, Refusal, format_decimal
-from ..rules import known_vendors, price_problem, rules_of
-from .columns import TIMES, UNUSABLE, checked_mapping
+from ..rules import known_vendors, rules_of
+from .columns import UNUSABLE, checked_mapping
 from .eligibility import add_eligible
-from .query import connect, plain, sum_rows
+from .query import KEY, SHOWN, connect, plain, sum_rows
 from .readers import as_path, read_tables
-from .refusals import Refusals, about_line, row_problems
 from .sql import SQL
 
 if TYPE_CHECKING:
@@ -33,21 +31,36 @@ if TYPE_CHECKING:
 _ZERO = Decimal(0)
 _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 """Time in the digest of a usage without lines."""
-_FETCHED = 10_000
-_KEY = "vendor, listing_id, customer_id, dimension, entitlement_id"
-_KEY_OF_LINE = ("vendor", "listing_id", "customer_id", "dimension")
-_ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {_KEY}, start::DATE AS day FROM summed"
-_UNCHECKED = """CREATE TABLE eligible AS
-    SELECT *, NULL::VARCHAR AS wrong, NULL::VARCHAR AS currency, NULL::VARCHAR[] AS prices FROM asked"""
-_REFUSED = "SELECT row, start, refused FROM checked WHERE refused IS NOT NULL ORDER BY row"
+_FETCHED = 1_000
+_MOST_ROWS = 10
+_MOST_REASONS = 3
+_LONGEST = 60
+_KEYS = ", ".join(KEY)
 _PRICE = plain("summed.price")
-_LINES = f"""SELECT start, vendor, listing_id, customer_id, dimension, {plain("units")}, {_PRICE},
-        title, description, per, rows, nullif(entitlement_id, ''), NULL, 0, coalesce(currency, '{UNKNOWN_CURRENCY}'),
-        some_rows, summed.prices, CASE WHEN entitlement_id = '' THEN named_row END, coalesce(wrong, CASE
+_REFUSED = f"""SELECT start, {_KEYS}, arg_min(shown, row), arg_min(reason, row, {_MOST_ROWS}), count(DISTINCT reason),
+        min(row, {_MOST_ROWS}), count(*)
+    FROM (SELECT * REPLACE (CASE WHEN whole THEN start END AS start), CASE WHEN NOT whole THEN shown END AS texts
+        FROM refused)
+    GROUP BY start, {_KEYS}, texts ORDER BY min(row)"""
+_LINES = f"""WITH of_customer AS (
+        -- A row whose key cannot be read may be a part of any line of its customer.
+        SELECT customer_id, min(row, {_MOST_ROWS}) AS rows, count(*) AS number
+        FROM refused WHERE NOT whole GROUP BY customer_id
+    ), unnamed AS (
+        -- Without an entitlement, it may be a part of a line with one.
+        SELECT start, vendor, listing_id, customer_id, dimension, min(row, {_MOST_ROWS}) AS rows, count(*) AS number
+        FROM refused WHERE whole AND entitlement_id = '' GROUP BY ALL
+    )
+    SELECT start, vendor, listing_id, customer_id, dimension, {plain("units")}, {_PRICE}, title, description, per,
+        summed.rows, nullif(entitlement_id, ''), NULL, 0, coalesce(currency, '{UNKNOWN_CURRENCY}'), first,
+        list_sort(list_concat(of_customer.rows, unnamed.rows)),
+        coalesce(of_customer.number, 0) + coalesce(unnamed.number, 0), coalesce(wrong, CASE
             WHEN units <> 0 AND len(eligible.prices) > 0 AND NOT list_contains(eligible.prices, {_PRICE})
             THEN concat('price: ', {_PRICE}, ' is not that of the entitlement, which is ',
                 array_to_string(eligible.prices, ' or ')) END)
-    FROM summed JOIN eligible USING ({_KEY}) WHERE day = start::DATE ORDER BY start, {_KEY}"""
+    FROM summed JOIN eligible USING ({_KEYS}) LEFT JOIN of_customer USING (customer_id)
+    LEFT JOIN unnamed USING (start, vendor, listing_id, customer_id, dimension)
+    WHERE day = start::DATE ORDER BY start, {_KEYS}"""
 
 
 @dataclass(frozen=True)
@@ -152,17 +165,15 @@ def read_usage(
     with connect() as connection:
         tables = read_tables(usage, pipeline, checked_mapping(mapping), clock)
         rows, open_rows = sum_rows(connection, tables, grain, until, now, clock)
-        connection.execute(_ASKED)
-        missing: tuple[str, ...] = () if unchecked else (CUSTOMERS.table, ENTITLEMENTS.table)
-        if pipeline is None or unchecked:
-            connection.execute(_UNCHECKED)
-        else:
-            missing = add_eligible(connection, pipeline, organization_id, now)
-        refusals = Refusals()
-        _add_refused_rows(connection, refusals, source, grain)
+        missing = add_eligible(connection, None if unchecked else pipeline, organization_id, now)
+        refusals = dict[str, Refusal]()
+        for found in _fetch(connection, _REFUSED):
+            _add(refusals, _read_refusal(found, source, grain))
         lines, held, zeros = _read_lines(connection, refusals, grain)
     unknown = tuple(sorted({line.vendor for line in lines} - known_vendors()))
-    return Usage(tuple(lines), refusals.all(), held, open_rows, rows, tuple(zeros), unknown, missing, source)
+    ordered = tuple(sorted(refusals.values(), key=lambda refusal: (refusal.rows, refusal.subject)))
+    missing = () if unchecked else missing
+    return Usage(tuple(lines), ordered, held, open_rows, rows, tuple(zeros), unknown, missing, source)
 
 
 def _fetch(connection: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
@@ -171,62 +182,67 @@ def _fetch(connection: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ..
         yield from batch
 
 
-def _add_refused_rows(connection: DuckDBPyConnection, refusals: Refusals, source: str, grain: Grain) -> None:
-    """Collect the rows that were refused one by one, with what can be read of their keys."""
-    for row, start, texts in _fetch(connection, _REFUSED):
-        reason = "; ".join(row_problems(texts, start is not None, grain)) or "cannot be read"
-        about = {name: texts[name] for name in _KEY.split(", ") if texts[name] and texts[name][0] != UNUSABLE}
-        shown = {name: texts[name] for name in ("units", "price", *TIMES)} | {"row": texts["broken"]}
-        about |= {name: printable(text.replace(UNUSABLE, ""))[:60] for name, text in shown.items() if text}
-        entitlement = about.get("entitlement_id")
-        if start is not None and all(name in about for name in _KEY_OF_LINE) and entitlement == texts["entitlement_id"]:
-            starts_at = start.replace(tzinfo=timezone.utc)
-            vendor, listing, customer, dimension = (about[name] for name in _KEY_OF_LINE)
-            empty = Line(vendor, listing, customer, dimension, grain, starts_at, _ZERO, _ZERO)
-            subject = replace(empty, entitlement_id=entitlement).id
-            about["starts_at"] = starts_at.isoformat()
-        else:
-            subject = hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
-        refusals.add(subject, (row,), 1, reason, about)
+def _read_refusal(found: tuple[Any, ...], source: str, grain: Grain) -> Refusal:
+    """The refused rows of one line; or, where their key cannot be read, those with the same texts."""
+    start, *key, shown, reasons, different, rows, count = found
+    about = {name: text for name, text in zip(KEY, key, strict=True) if text}
+    texts = zip(SHOWN, shown, strict=True)
+    about |= {name: printable(text.replace(UNUSABLE, ""))[:_LONGEST] for name, text in texts if text}
+    line_id = None
+    if start is not None:
+        starts_at = start.replace(tzinfo=timezone.utc)
+        vendor, listing, customer, dimension, entitlement = key
+        line = Line(vendor, listing, customer, dimension, grain, starts_at, _ZERO, _ZERO)
+        line_id = replace(line, entitlement_id=entitlement or None).id
+        about["starts_at"] = starts_at.isoformat()
+    subject = line_id or hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
+    named = list(dict.fromkeys(reasons))[:_MOST_REASONS]
+    more = [f"and {plural(different - len(named), 'further reason')}"] if different > len(named) else []
+    reason = printable("; ".join([*named, *more])).replace("\n", "\\n").replace("\t", "\\t")
+    return Refusal(subject, tuple(rows), count, reason, line_id, about)
+
+
+def _add(refusals: dict[str, Refusal], new: Refusal) -> None:
+    """Add a refusal, to that of the same line or rows if there is one."""
+    if old := refusals.get(new.subject):
+        rows = tuple(sorted({*old.rows, *new.rows})[:_MOST_ROWS])
+        reason = old.reason if old.reason == new.reason else f"{old.reason}; {new.reason}"
+        new = replace(old, rows=rows, count=old.count + new.count, reason=reason)
+    refusals[new.subject] = new
 
 
 def _read_lines(
-    connection: DuckDBPyConnection, refusals: Refusals, grain: Grain
+    connection: DuckDBPyConnection, refusals: dict[str, Refusal], grain: Grain
 ) -> tuple[list[Line], dict[str, Refusal], list[Line]]:
     """The lines of the rows that are in order, why some of them must not be sent, and the zeros that are left out."""
     lines, held, zeros = list[Line](), dict[str, Refusal](), list[Line]()
-    for start, *fields, some_rows, prices, named, problem in _fetch(connection, _LINES):
-        key, amounts = fields[:4], (Decimal(fields[4]), Decimal(fields[5]))
-        line = Line(*(*key, grain, start.replace(tzinfo=timezone.utc), *amounts, *fields[6:]))
-        wrong = _wrong_sum(line, prices, named)
-        if not wrong and not line.units and rules_of(line.vendor).zero == "skip":
+    # Each text, number and time once: they repeat from line to line, and are most of a line's memory.
+    texts, numbers, times = dict[str, str](), dict[str, Decimal](), dict[datetime, datetime]()
+    for start, *found, first, doubtful, doubts, problem in _fetch(connection, _LINES):
+        start = times.setdefault(start, start.replace(tzinfo=timezone.utc))
+        for at in (4, 5):
+            found[at] = numbers.get(found[at]) or numbers.setdefault(found[at], Decimal(found[at]))
+        shared: list[Any] = [texts.setdefault(one, one) if isinstance(one, str) else one for one in found]
+        line = Line(*[*shared[:4], grain, start, *shared[4:]])
+        if not line.units and rules_of(line.vendor).zero == "skip":
             zeros.append(line)
             continue
-        if reason := wrong or problem:
-            refusals.add(line.id, some_rows, line.rows, reason, about_line(line))
-        if not wrong:
-            lines.append(line)
-            if refusal := refusals.of(line):
-                held[line.id] = refusal
+        lines.append(line)
+        if problem:
+            _add(refusals, Refusal(line.id, (first,), line.rows, printable(problem), line.id, about_line(line)))
+        if refusal := refusals.get(line.id):
+            held[line.id] = refusal
+        elif doubts:
+            rows = ", ".join(map(str, doubtful[:_MOST_ROWS])) + (" ..." if doubts > _MOST_ROWS else "")
+            reason = f"refused in the usage, and possibly a part of it: row {rows}; correct the rows first"
+            about = about_line(line)
+            held[line.id] = Refusal(line.id, tuple(doubtful[:_MOST_ROWS]), doubts, reason, line.id, about)
     return lines, held, zeros
 
 
-def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | None:
-    """Why rows that are in order one by one make no line."""
-    rules = rules_of(line.vendor)
-    if named_row is not None:
-        what = f"for the same dimension and {line.grain}"
-        return f"entitlement_id: is missing here, and given in row {named_row}, {what}"
-    if len(line.dimension) > rules.key_length:
-        return f"dimension: has more than {rules.key_length} characters"
-    units, price = rules.units_problem(line.units), price_problem(line.price)
-    if prices is None and units is None and price is None:
-        return None
-    when = f"{line.starts_at:%Y-%m-%d}" if line.grain == "day" else f"{line.starts_at:%Y-%m-%d %H:%M} UTC"
-    under = f" under {line.entitlement_id}" if line.entitlement_id else ""
-    what = f"{line.dimension} of {line.customer_id}{under} on {when}"
-    if prices is not None:
-        return f"price: {prices}, for {what}"
-    if price is not None:
-        return f"price: {price}, for {what}"
-    return f"units: the sum of {plural(line.rows, 'row')} for {what}: {units}"
+def about_line(line: Line) -> dict[str, str]:
+    """What a refusal says of a line."""
+    names = ("customer_id", "listing_id", "vendor", "dimension", "entitlement_id")
+    about = {name: getattr(line, name) for name in names if getattr(line, name)}
+    amounts = {"units": format_decimal(line.units), "price": format_decimal(line.price)}
+    return {**about, "starts_at": line.starts_at.isoformat(), **amounts}

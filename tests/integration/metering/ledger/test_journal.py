@@ -9,7 +9,7 @@ from automatum.metering.model import Refusal
 from tests.support.metering_lines import make_like, make_line, missing
 
 LINES = [make_line(hour) for hour in range(3)]
-TYPED = Refusal(LINES[0].id, (3, 4), 2, "units: 'many' is not a number", LINES[0].id, {"customer_id": "cust_1"})
+TYPED = Refusal(LINES[0].id, (3, 4), 2, "units: 'many' is not a plain number", LINES[0].id, {"customer_id": "cust_1"})
 BROKEN = Refusal("a-hash", (5,), 1, "the row has 9 fields where the header has 7")
 
 

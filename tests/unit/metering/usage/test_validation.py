@@ -1,6 +1,5 @@
 """I5: a row that cannot be billed is named with its number and the reason; a good row is never touched."""
 
-import re
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
@@ -17,6 +16,10 @@ from tests.support.examples import examples
 from tests.support.metering_rows import NOW, UTC, read, usage
 
 LATER = NOW + timedelta(days=400)
+NO_NUMBER = (
+    "is not a plain number: write it with a decimal point, without separators or an exponent, with at most 20 digits "
+    "before and 12 after the point"
+)
 
 
 def line(grain="hour", now=NOW, **changes):
@@ -60,7 +63,7 @@ def test_what_is_missing_is_named(value):
 
 def test_all_that_is_wrong_is_named_at_once():
     assert reason(customer_id=None, units="abc", price="-1", usage_at="soon") == (
-        "customer_id is missing; units: 'abc' is not a number; price: '-1' is negative; "
+        f"customer_id is missing; units: 'abc' {NO_NUMBER}; price: '-1' is negative; "
         "usage_at: 'soon' is not a date; write it as 2026-01-15T10:00:00Z or, for a whole day, as 2026-01-15"
     )
 
@@ -143,11 +146,10 @@ def test_units():
     assert [str(one.units) for one in found.lines] == [units for _, units in AMOUNTS]
 
 
-OF_SUM = "units: the sum of 1 row for d of cust_1 on 2026-11-24 10:00 UTC:"
+OF_SUM = "units: the sum of the hour,"
+TEXTS = ["abc", "NaN", "inf", "1e3", "1,000", "1.000,5", "1,5", "١٢", "0x10", "5 calls", "1_000", ".", "9" * 21]
 NO_AMOUNTS = [
-    ("abc", "units: 'abc' is not a number"),
-    ("NaN", "units: 'NaN' is not a number"),
-    ("inf", "units: 'inf' is not a number"),
+    *((text, f"units: '{text}' {NO_NUMBER}") for text in TEXTS),
     (float("nan"), "units: NaN is not a number"),
     (np.float64("nan"), "units: NaN is not a number"),
     (float("inf"), "units: Infinity is not a number"),
@@ -159,25 +161,16 @@ NO_AMOUNTS = [
     (-1, "units: '-1' is negative"),
     ("-0.5", "units: '-0.5' is negative"),
     (-0.5, "units: '-0.5' is negative"),
-    ("1e3", "units: '1e3' has an exponent; write it out in plain digits"),
-    ("1,000", "units: '1,000' is not a number; write it with a decimal point and without separators"),
-    ("1.000,5", "units: '1.000,5' is not a number; write it with a decimal point and without separators"),
-    ("1,5", "units: '1,5' is not a number; write it with a decimal point and without separators"),
-    ("١٢", "units: '١٢' is not a number"),
-    ("0x10", "units: '0x10' is not a number"),
-    ("5 calls", "units: '5 calls' is not a number"),
-    ("1_000", "units: '1_000' is not a number; write it with a decimal point and without separators"),
-    (".", "units: '.' is not a number"),
     (0.1 + 0.2, "units: 0.30000000000000004 is a float without exact digits; use a DECIMAL or text column, or"),
     (Decimal("1E+999999999"), "units: a number with too many digits"),
     (Decimal("1E-999999"), "units: a number with too many digits"),
     (10**70, "units: a number with too many digits"),
-    ("9" * 70, "units: '99999999"),
-    ("9" * 50, f"units: '{'9' * 50}' has more than 26 digits before or 12 after"),
-    ("2147483648", f"{OF_SUM} 2147483648 is more than the 2147483647 that aws takes"),
-    ("0.0000001", f"{OF_SUM} 0.0000001 has more than 6 digits after the decimal point, and is not rounded"),
-    ("0.0000000000000001", "units: '0.0000000000000001' has more than 26 digits before or 12 after"),
-    (1e-7, f"{OF_SUM} 0.0000001 has more than 6 digits after the decimal point, and is not rounded"),
+    ("9" * 70, f"units: '{'9' * 60}... {NO_NUMBER}"),
+    ("0.0000000000000001", f"units: '0.0000000000000001' {NO_NUMBER}"),
+    ("2147483648", f"{OF_SUM} 2147483648, is more than the 2147483647 that aws takes"),
+    ("9" * 20, f"{OF_SUM} {'9' * 20}, is more than"),
+    ("0.0000001", f"{OF_SUM} 0.0000001, has more than 6 digits after the decimal point, and is not rounded"),
+    (1e-7, f"{OF_SUM} 0.0000001, has more than 6 digits after the decimal point, and is not rounded"),
 ]
 
 
@@ -185,11 +178,25 @@ def test_units_that_are_none():
     found = read([usage(units=value, dimension=f"d{n:02}") for n, (value, _) in enumerate(NO_AMOUNTS)])
     assert not found.lines
     for refusal, (value, why) in zip(found.refusals, NO_AMOUNTS, strict=True):
-        assert re.sub(r"for d\d\d of", "for d of", refusal.reason).startswith(why), value
+        assert refusal.reason.startswith(why), value
 
 
 def test_units_have_the_domain_of_the_marketplace():
-    assert line(units="1999999999").units == 1999999999
+    fits = {
+        "aws": ["2147483647", "0", "0.000001", "0.0000010"],
+        "azure": ["999999999.999999"],
+        "gcp": ["999999999.999999"],
+    }
+    too_much = {
+        "aws": ["2147483647.000001", "0.0000001"],
+        "azure": ["1000000000", "1999999999"],
+        "gcp": ["1000000000", "1999999999"],
+    }
+    rows = [(vendor, units) for table in (fits, too_much) for vendor, found in table.items() for units in found]
+    found = read([usage(vendor=vendor, units=units, dimension=f"d{n:02}") for n, (vendor, units) in enumerate(rows, 1)])
+    good = sum(map(len, fits.values()))
+    assert sorted(one.dimension for one in found.lines) == [f"d{n:02}" for n in range(1, good + 1)]
+    assert sorted(row for one in found.refusals for row in one.rows) == list(range(good + 1, len(rows) + 1))
     assert "azure takes" in reason(vendor="azure", units="1999999999")
     assert "any marketplace takes" in reason(vendor="gcp", units="1999999999")
 
@@ -197,7 +204,7 @@ def test_units_have_the_domain_of_the_marketplace():
 def test_a_price_keeps_its_value():
     assert str(line(price="0.10").price) == "0.1"
     assert format_decimal(line(price="0.000000000001").price) == "0.000000000001"
-    assert "or 12 after the decimal point, and is not rounded" in reason(price="0.0000000000001")
+    assert reason(price="0.0000000000001") == f"price: '0.0000000000001' {NO_NUMBER}"
     assert reason(price="12345678901").startswith("price: 12345678901 has more than 10 digits before")
     assert reason(price=float("nan")) == "price: NaN is not a number"
     assert line(price="0").price == 0
@@ -245,16 +252,16 @@ def test_a_moment_of_any_zone_is_the_moment_that_python_reads(moments, data):
 NO_MOMENTS = [
     ("24.11.2026", "usage_at: '24.11.2026' is not a date"),
     ("11/24/2026 10:00", "usage_at: '11/24/2026 10:00' is not a date"),
-    ("2026-02-31T10:00:00Z", "usage_at: '2026-02-31T10:00:00Z' is not a date: there is no such day"),
-    ("2026-02-31", "usage_at: '2026-02-31' is not a date: there is no such day"),
+    ("2026-02-31T10:00:00Z", "usage_at: '2026-02-31T10:00:00Z' is not a date"),
+    ("2026-02-31", "usage_at: '2026-02-31' is not a date"),
     ("2026-11-24T24:00:00Z", "usage_at: '2026-11-24T24:00:00Z' is not a date"),
     ("2026-11-24T10:00:60Z", "usage_at: '2026-11-24T10:00:60Z' is not a date"),
     ("2026-11-24T10:00:00+99:00", "usage_at: '2026-11-24T10:00:00+99:00' is not a date"),
     ("0001-01-01T00:00:00+10:00", "usage_at: '0001-01-01T00:00:00+10:00' is not a date"),
     ("0000-01-01", "usage_at: '0000-01-01' is not a date"),
-    ("1795516500", "usage_at: '1795516500' is a number, not a date"),
-    (1795516500, "usage_at: '1795516500' is a number, not a date"),
-    (1795516500.5, "usage_at: '1795516500.5' is a number, not a date"),
+    ("1795516500", "usage_at: '1795516500' is not a date"),
+    (1795516500, "usage_at: '1795516500' is not a date"),
+    (1795516500.5, "usage_at: '1795516500.5' is not a date"),
     (True, "usage_at: a bool cannot be read"),
     (time(10), "usage_at: a time cannot be read"),
     (None, "usage_at (or usage_date) is missing"),
@@ -267,7 +274,7 @@ def test_moments_that_are_none():
     found = read([usage(usage_at=value, dimension=f"d{n:02}") for n, (value, _) in enumerate(NO_MOMENTS)])
     for one, (_, why) in zip(found.refusals, NO_MOMENTS, strict=True):
         assert one.reason.startswith(why)
-        assert ";" not in one.reason or one.reason.count("usage_at") == 1
+        assert one.reason.count("usage_at") == 1
 
 
 def test_a_date_alone_is_for_days():
@@ -275,8 +282,8 @@ def test_a_date_alone_is_for_days():
     rows = [*(usage(usage_at=..., usage_date=value) for value in values), usage(usage_at="2026-11-23")]
     (one,) = read(rows, "day").lines
     assert (one.starts_at, one.rows) == (datetime(2026, 11, 23, tzinfo=UTC), 5)
-    assert reason(usage_at=..., usage_date="2026-11-23") == "usage_date: has a date only; use --grain day"
-    assert reason(usage_at="2026-11-23") == "usage_at: has a date only; use --grain day"
+    assert reason(usage_at=..., usage_date="2026-11-23") == "usage has a date only; use --grain day"
+    assert reason(usage_at="2026-11-23") == "usage has a date only; use --grain day"
     assert "has a time of day" in reason("day", usage_at=..., usage_date="2026-11-23T10:00:00Z")
     assert "has a time of day" in reason("day", usage_at=..., usage_date="2026-11-23T00:00:00+02:00")
 
@@ -290,10 +297,10 @@ def test_a_moment_has_to_lie_on_the_date_beside_it():
 
 
 def test_the_future_cannot_be_billed():
-    assert reason(usage_at="2026-11-24T14:30:00Z") == "usage_at is in the future (2026-11-24 14:30:00 UTC)"
-    assert reason(usage_at="2026-11-24T12:30:01Z").startswith("usage_at is in the future")
+    assert reason(usage_at="2026-11-24T14:30:00Z") == "usage is in the future (2026-11-24 14:30:00 UTC)"
+    assert reason(usage_at="2026-11-24T12:30:01Z").startswith("usage is in the future")
     assert read([usage(usage_at="2026-11-24T12:30:00Z")]).open_rows == 1
-    assert reason("day", usage_at=..., usage_date="2026-11-25").startswith("usage_date is in the future (2026-11-25")
+    assert reason("day", usage_at=..., usage_date="2026-11-25").startswith("usage is in the future (2026-11-25")
 
 
 def test_texts_are_cleaned():
