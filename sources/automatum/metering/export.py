@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
+import duckdb
 import orjson
 import pyarrow as pa
 from dlt.extract import DltResource
@@ -26,12 +28,14 @@ from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
 from ..warehouse.sql import organization_filter, read_rows
 from .figures import entry_figures
+from .ledger.entries import Entry
 from .ledger.ledger import Ledger
 from .ledger.location import KEY, default_ledger_url, ledger_owner
 from .model import exact
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
+    from duckdb import DuckDBPyConnection
 
 BATCH = 5_000
 EXPORTED = tuple(table.name for table in METERING_TABLES)
@@ -45,6 +49,23 @@ def read_sql(name: str) -> str:
     """The text of a file in `sql`, without its comments."""
     lines = (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8").splitlines()
     return "\n".join(line for line in lines if not line.startswith("--"))
+
+
+@contextmanager
+def open_view(name: str, entries: Iterable[Entry]) -> Iterator[DuckDBPyConnection]:
+    """A database in memory with one of `VIEWS`, of entries of the ledger.
+
+    Args:
+        name: Name of the file, such as `usual`; the view is called `metering_usual`.
+        entries: What the view reads, as `metering_lines`.
+    """
+    with duckdb.connect() as connection:
+        rows = map(entry_figures, entries)
+        connection.from_arrow(as_arrow(LINES, ())).create(LINES.name)
+        while batch := list(islice(rows, BATCH)):
+            connection.from_arrow(as_arrow(LINES, batch)).insert_into(LINES.name)
+        connection.execute(f"CREATE VIEW metering_{name} AS {_view(name, None).replace('{lines}', LINES.name)}")
+        yield connection
 
 
 def line_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:

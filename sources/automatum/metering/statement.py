@@ -18,10 +18,8 @@ import pyarrow as pa
 from ..core.errors import ConfigurationError
 from ..core.text import letters_and_digits
 from ..endpoints import CUSTOMERS
-from ..schema.metering_tables import LINES
 from ..warehouse.sql import column_names, organization_filter, read_rows
-from .export import as_arrow, read_sql
-from .figures import entry_figures
+from .export import open_view, read_sql
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -111,11 +109,7 @@ def read_statement(
         DestinationError: The ledger cannot be read.
     """
     start, end = month_bounds(month)
-    lines = as_arrow(LINES, map(entry_figures, ledger.entries(starts_in=(start, end))))
-    with duckdb.connect() as connection:
-        connection.register("metering_lines", lines)
-        text = read_sql("statement").replace("{organization}", "").replace("{lines}", "metering_lines")
-        connection.execute(f"CREATE VIEW metering_statement AS {text}")
+    with open_view("statement", ledger.entries(starts_in=(start, end))) as connection:
         found = _rows(connection, f"SELECT * EXCLUDE (month) FROM metering_statement ORDER BY {', '.join(KEYS)}")
         compared = None
         if report:
