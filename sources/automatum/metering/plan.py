@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ..api.rate_limit.windows import Lane, finish
 from ..core.errors import ConfigurationError, PlanDiffers
 from ..core.text import plural
-from .export import open_view
+from .export import open_view, read_sql
+from .forecast import Limits
 from .ledger.entries import OPEN, TAKEN, Entry, Item
 from .ledger.ledger import Ledger
 from .ledger.tables import batches
-from .model import LENGTHS, Line, Refusal, amounts, format_decimal, format_money
-from .payloads import Body
-from .rules import is_late, last_moment
+from .model import LENGTHS, Line, Refusal, amounts, exact, format_decimal, format_money
+from .rules import is_late
 from .send import too_late
 from .usage.usage import Usage, about_line
 
@@ -27,35 +26,11 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"[0-9]{8}T[0-9]{2}Z-[0-9]+-[0-9a-f]{16}")
 UNUSUAL = 10
-"""A line of more than so many times the median of its dimension is named in a warning."""
+"""A line, or a customer's hour or day, of more than so many times its median is named in a warning."""
 _WINDOW = 30
 _FEWEST = 6
 """Hours or days before which nothing is usual."""
 _OF_USUAL = ("vendor", "customer_id", "listing_id", "dimension", "grain", "currency")
-Limits = Sequence[tuple[int, float]]
-"""Rate limits: requests and seconds."""
-SECONDS_EACH = 1.0
-"""Assumed duration of a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a push that starts now sends, and how long it takes if nobody else uses the rate limit.
-
-    Attributes:
-        bodies: The requests, in order; a token not counted.
-        seconds: Seconds until the last answer.
-        too_late: Lines whose deadline passes before they can be sent.
-    """
-
-    bodies: Sequence[Body] = ()
-    seconds: float = 0.0
-    too_late: list[Line] = field(default_factory=list)
-
-    @property
-    def lines(self) -> list[Line]:
-        """The lines, in the order of the requests."""
-        return [line for body in self.bodies for line in body.lines]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,43 +277,44 @@ def above_limit(lines: Iterable[Line], max_amount: Decimal | None) -> str:
 
 
 def _unusual(ledger: Ledger, lines: Sequence[Line]) -> list[str]:
-    """Name lines of more than `UNUSUAL` times the median of their latest hours or days, by the view `metering_usual`.
+    """Name lines, and customers, of more than `UNUSUAL` times the median of their latest hours or days.
 
-    It is a warning: usage that is right and waits for a person becomes too late, and is not billed.
+    A dimension has its median in the view `metering_usual`. A customer's is of the money of all its lines together,
+    because each of many new dimensions looks harmless by itself. It is a warning: usage that is right and waits for a
+    person becomes too late, and is not billed.
     """
     if not lines:
         return []
-    first = min(line.starts_at for line in lines)
-    since = first - _WINDOW * LENGTHS[lines[0].grain]
+    grain, first, last = lines[0].grain, min(line.starts_at for line in lines), max(line.ends_at for line in lines)
+    since = first - _WINDOW * LENGTHS[grain]
     with open_view("usual", ledger.entries(states=TAKEN, starts_in=(since, first))) as view:
         known = view.table("metering_usual").filter(f"lines >= {_FEWEST}")
         rows = known.project(", ".join((*_OF_USUAL, "median_units"))).fetchall()
-    usual = {tuple(key): median for *key, median in rows}
+        usual = {tuple(key): median for *key, median in rows}
+        rows = view.execute(read_sql("usual_amounts"), [grain, _FEWEST]).fetchall()
+        customers = {(*key, grain): median for *key, median in rows}
+    if not usual and not customers:
+        return []
+    sums: dict[tuple[tuple[str, ...], datetime], Decimal] = {}
     found = []
-    for line in lines if usual else ():
+
+    def add(line: Line, amount: Decimal) -> None:
+        key = (line.vendor, line.customer_id, line.currency, line.grain), line.starts_at
+        sums[key] = exact().add(sums.get(key, Decimal(0)), amount)
+
+    for line in lines:
+        add(line, line.charged)
         median = usual.get(tuple(getattr(line, name) for name in _OF_USUAL))
         if median and line.units > median * UNUSUAL:
             what = f"{line.customer_id} {line.listing_id} {line.dimension} at {line.starts_at:%Y-%m-%d %H:%M}"
             found.append(f"{what}: {format_decimal(line.units)} units, usual are {format_decimal(median)}")
+    sent = set(sums)
+    for entry in ledger.entries(states=TAKEN, starts_in=(first, last)):
+        if entry.accepted_units and entry.accepted_price is not None and entry.line.carried_from is None:
+            add(entry.line, exact().multiply(entry.accepted_units, entry.accepted_price))
+    for key, start in sorted(sent):
+        amount, median = sums[key, start], customers.get(key)
+        if median and amount > median * UNUSUAL:
+            what = f"{key[1]} at {start:%Y-%m-%d %H:%M}: {format_decimal(amount)} in all"
+            found.append(f"{what}, usual are {format_decimal(median)}")
     return found
-
-
-def forecast(bodies: Sequence[Body], limits: Limits, now: datetime, late_ok: bool) -> Forecast:
-    """Forecast when bodies are sent.
-
-    Args:
-        bodies: In the order in which they are sent.
-        limits: Rate limits: requests and seconds.
-        now: The current time, aware.
-        late_ok: Whether late lines are sent up to their documented deadline.
-    """
-    lanes = [Lane(limit, span) for limit, span in limits]
-    # The token is the first request.
-    done = finish(lanes, 0.0, 1, SECONDS_EACH)
-    too_late: list[Line] = []
-    for body in bodies:
-        answered = finish(lanes, done, 1, SECONDS_EACH)
-        if now + timedelta(seconds=answered - SECONDS_EACH) >= last_moment(body.lines[0], late_ok):
-            too_late += body.lines
-        done = answered
-    return Forecast(bodies, done, too_late)

@@ -16,10 +16,11 @@ from ..core.json_rows import JsonRows, whole
 from ..core.result_line import result_line
 from ..core.text import plural
 from .figures import entry_figures, line_figures
+from .forecast import Forecast, forecast
 from .ledger.ledger import Ledger
 from .model import amounts
 from .payloads import bodies
-from .plan import NO_CHECKS, UNUSUAL, Checks, Forecast, Plan, approved, forecast, make_plan
+from .plan import NO_CHECKS, UNUSUAL, Checks, Plan, approved, make_plan
 from .send import Sender, SendResult, require_metering
 from .status import unresolved
 from .usage.usage import Usage

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from automatum.metering.forecast import SECONDS_EACH, forecast
 from automatum.metering.payloads import bodies
-from automatum.metering.plan import SECONDS_EACH, forecast
 from tests.support.metering_lines import START, make_line
 
 LINES = [make_line(customer=f"cust_{number:03}") for number in range(100)]
