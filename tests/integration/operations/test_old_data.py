@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -10,6 +12,7 @@ import pytest
 
 from automatum_sandbox import AppConfig
 from automatum_sandbox.config import OrganizationConfig
+from tests.support.crontab import read_crontab
 from tests.support.desk import SMALL, WIDE_LIMITS
 from tests.support.loopback import Loopback, Say
 
@@ -132,3 +135,29 @@ def test_the_log_is_json_lines_with_the_time(small, desk):
     lines = [json.loads(line) for line in ran.err.splitlines()]
     assert lines and all(set(one) == {"time", "level", "message"} for one in lines)
     assert any("GET /api/v1/customers" in one["message"] for one in lines)
+
+
+def test_a_killed_sync_is_noticed_by_the_line_of_the_crontab_and_by_the_monitor(start, desk):
+    """SIGKILL: the monitor hears of a start without an end, and the data grows old; then cron mails one line."""
+    served = start(**SMALL)
+    desk.use(served)
+    desk.set(max_age="6h")
+    assert desk.sync("customers").code == 0
+    grow_old(desk, 7)
+    gate, reached = threading.Event(), threading.Event()
+    served.sandbox.schedule.after(1, lambda: (reached.set(), gate.wait(60)))
+    with Loopback() as monitor:
+        monitor.say("/ping/1/start", Say(200, b"OK"))
+        options = ("--notify", f"{monitor.url}/ping/1", "--notify-on", "ping")
+        with desk.start("sync", "customers", "--quiet", *options) as process:
+            try:
+                assert reached.wait(60)
+                process.kill()
+                assert process.wait(30) == -signal.SIGKILL
+            finally:
+                gate.set()
+        assert [one.path for one in monitor.seen] == ["/ping/1/start"]
+    (line,) = [one for one in read_crontab().jobs if "automatum status" in one.command]
+    ran = desk.run(*line.arguments)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (65, "", 1)
+    assert "customers (7 h ago)" in ran.err
