@@ -58,7 +58,7 @@ def growth_table(groups: Sequence[Mapping[str, Any]]) -> str:
 
 def as_markdown(lines: Sequence[Sequence[str]]) -> str:
     """Lines of cells as a table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(f"|{'|'.join(cells)}|" for cells in lines)
 
 
 def document(measured: Mapping[str, Any]) -> str:
@@ -67,16 +67,21 @@ def document(measured: Mapping[str, Any]) -> str:
     sizes = [group for group in measured["groups"] if group["section"] == "growth"]
     for group in measured["groups"]:
         if group not in sizes:
-            parts += [f"### {group['title']}", table(group), _note(group)]
+            parts += [f"### {group['title']}", table(group)]
     if sizes:
-        parts += ["### Growth", growth_table(sizes), _note(sizes[0])]
+        parts += ["### Growth", growth_table(sizes)]
     versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
-    parts.append(f"Machine: {measured['machine']}. Versions: {versions}.")
+    parts.append(f"{_notes(measured['groups'])} Machine: {measured['machine']}. Versions: {versions}.")
     return "\n\n".join(parts)
 
 
-def _note(group: Mapping[str, Any]) -> str:
-    return f"Rounds: {len(group['rounds'])}; {group['date']}, {group['commit']}."
+def _notes(groups: Sequence[Mapping[str, Any]]) -> str:
+    """When, and with how many rounds, each section was measured."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        said = f"{group['date']}, commit {group['commit']}, rounds: {len(group['rounds'])}"
+        found.setdefault(said, []).append(group["section"])
+    return " ".join(f"{', '.join(dict.fromkeys(names))}: {said}." for said, names in found.items())
 
 
 def write_into(page: Path, measured: Mapping[str, Any]) -> None:

@@ -66,7 +66,7 @@ def test_figures_replace_what_is_between_the_marks_of_the_page(suite, tmp_path):
     table.write_into(page, {"groups": [group], "versions": {"dlt": "1"}, "machine": "2 processors"})
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-    assert "| planned | 1.00 | 0.50 | 100 |" in text
+    assert "|planned|1.00|0.50|100|" in text
 
 
 def test_the_page_has_the_marks(suite):
