@@ -4,11 +4,12 @@ After a change of a table, a column or a description, generate them again: `make
 """
 
 import os
+from dataclasses import replace
 
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.discover import stored_tables
 from automatum.schema.log_tables import PAGES_TABLE
-from tests.support.tables_page import PAGE, filled
+from tests.support.tables_page import PAGE, SAID_ONCE, filled, said
 
 
 def test_the_page_is_current():
@@ -28,4 +29,9 @@ def test_every_column_and_description_is_in_it():
         for column in table.columns:
             assert f"- `{column.name}`" in text
             # That of `_row_key` names the key of its table, that of a child table's parent key its parent.
-            assert column.description in text, (table.name, column.name)
+            assert said(replace(column, reference=None)) in text, (table.name, column.name)
+
+
+def test_what_the_page_says_once_is_in_descriptions():
+    every = " ".join(column.description for table, _ in stored_tables(ENDPOINTS) for column in table.columns)
+    assert [phrase for phrase in SAID_ONCE if phrase not in every] == []
