@@ -29,6 +29,28 @@ SAID_ONCE = (
     " Null if the usage has none.",
     " Null while it is open.",
     " Null without one.",
+    " Null if it took nothing.",
+    " Null if the API took nothing.",
+    " Null if it was never sent.",
+    " Null if it was not.",
+    " Null if it was not accepted.",
+    " Null if it was not cancelled.",
+    " Null if that is not known.",
+    " Null if it names none.",
+    " Null if it has none.",
+    " Null if it replaces none.",
+    " Null if none did.",
+    " Null if there is nothing to say.",
+    " Null if nothing is.",
+    " Null if there is nothing.",
+    " Null without an answer.",
+    " Null if it is about none.",
+    " Null if the API does not say, which is not the same as false.",
+    " in the last run of the sweep",
+    " from request to response in the last run",
+    ", in `currency` of the row",
+    ", in units of the dimension",
+    "Number of ",
 )
 """Parts of descriptions that the page states once, under "Types"."""
 _ORIGINS = {"log": "the log of syncs", "metering": "the ledger of the push"}
@@ -127,4 +149,5 @@ def said(column):
     to, text = column.reference, column.description
     for phrase in SAID_ONCE:
         text = text.replace(phrase, "")
+    text = text[0].upper() + text[1:]
     return text + (f" Refers to `{to.table}.{to.column}`." if to else "")
