@@ -80,7 +80,7 @@ def test_each_command_is_on_the_page_of_commands():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_variables_of_settings_exist(page):
     named = re.findall(r"SOURCES__AUTOMATUM__([A-Z0-9_]+)", TEXTS[page])
-    known = SETTINGS | {"histroy", "endpoints__customers__path"}  # The page of mistakes shows these two.
+    known = SETTINGS
     of_an_organization = {f"acme__{name}" for name in SETTINGS}
     assert {name.lower().rstrip("_") for name in named} <= known | of_an_organization
 

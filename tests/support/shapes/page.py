@@ -88,8 +88,13 @@ def _table(rows):
         for shape in shapes:
             alike.setdefault(_outcome(shape, *rows.get(shape.name, ["", ""])), []).append(shape.name)
         lines += ["", f"### {title}", ""]
-        lines += [f"- {outcome}: {'; '.join(names)}" for outcome, names in alike.items()]
+        lines += [f"- {outcome}: {_named(outcome, names)}" for outcome, names in alike.items()]
     return "\n".join([*lines, "", _END])
+
+
+def _named(outcome, names):
+    """The servers; those that need nothing are only counted."""
+    return f"{len(names)} servers" if outcome.strip("*") in _GOOD else "; ".join(names)
 
 
 def _outcome(shape, plain, configured):
