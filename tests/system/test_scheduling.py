@@ -60,7 +60,7 @@ def test_quiet_trouble_is_one_line_on_stderr(small, desk, trouble):
         small.faults.add("status", "/api/v1/entitlements", status=400, message="no\nway", count=None)
         code = 69
     elif trouble == "budget":
-        arguments, code = [*arguments, "--max-requests", "1"], 75
+        arguments, code = [*arguments, "--max-requests", "3"], 75
     elif trouble == "configuration":
         desk.set(deletes="perhaps")
         code = 78

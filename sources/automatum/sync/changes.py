@@ -80,10 +80,11 @@ class Changes:
         """Whether the destination has the rows of a page that an earlier run has read, and none has to be loaded again.
 
         Args:
-            keys: Their keys, or ids of records without a key.
+            keys: Their keys, or ids of records without a key. Records that were rejected count as loaded.
         """
-        known = self._known.hashes
-        return all(known.get(key, DELETED) not in (DELETED, LOAD_AGAIN) or is_unkeyed(key) for key in keys)
+        known, rejected = self._known.hashes, self._rejections.open
+        lacking = [key for key in keys if known.get(key, DELETED) in (DELETED, LOAD_AGAIN)]
+        return all(is_unkeyed(key) or key in rejected for key in lacking)
 
     def _same_lists(self, keys: Sequence[str], records: Sequence[Record]) -> bool:
         """Whether the destination has as many child rows of each record as the record has."""

@@ -8,13 +8,13 @@ from typing import Any
 
 from ..api.pages import Page, read_one, read_page
 from ..api.session import ApiClient
-from ..core.clock import instant, utc
+from ..core.clock import utc
 from ..core.errors import NotThere
 from ..core.redaction import redact
 from ..core.text import plural
 from ..endpoints import Endpoint
-from ..schema.records import Rows, count_unkeyed
-from .absence import Decision, DetailUrls, decide
+from ..schema.records import Record, Rows, count_unkeyed
+from .absence import Absence
 from .facts import SweepFacts, last_full
 from .results import PageRecord, Verdict
 from .sweep import REREAD_PAGES, Sweep
@@ -70,67 +70,74 @@ class ListSync(TableSync):
             exact=endpoint.exact_total,
             rejections=self._rejections,
         )
-        self._urls = DetailUrls(
+        self._absence = Absence(
             self._table,
-            lambda own_id: self._charged(lambda: read_one(session.client, endpoint, own_id)),
-            lambda: self._sweep.some_key,
+            self._read_one if endpoint.own_path else None,
             session.may_check,
+            last_full(self.prior.past),
             self._options.allow_deletes,
         )
         self._resume()
-        self.result.counts = self._sweep.state.counts
-        self._last = last_full(self.prior.past)
-        self._decision: Decision | None = None
-        self._hidden: set[str] = set()
+        self.result.counts, self._absence.alive = self._sweep.state.counts, self._sweep.state.alive
         self._doubtful = ""
 
     @property
     def _finished(self) -> bool:
         """Whether the sweep has its verdict, and the missing rows have theirs."""
-        return self._sweep.verdict is not None and (self._decision is not None or not self._may_delete())
+        return self._sweep.verdict is not None and (self._absence.decided or not self._may_delete())
 
     def _step(self) -> list[Rows]:
-        """Read the next page; after the last one, decide about the missing rows."""
-        sweep, result = self._sweep, self.result
-        if sweep.verdict is not None:
-            return self._look_for_the_missing()
-        rows = sweep.step()
-        result.pages, result.announced = sweep.state.pages_read, sweep.state.total
-        result.distinct = len(sweep.keys)
-        return rows
+        """Read the next page; after the last one, ask for a row that is missing."""
+        sweep, result, absence = self._sweep, self.result, self._absence
+        if sweep.verdict is None:
+            rows = sweep.step()
+            result.pages, result.announced = sweep.state.pages_read, sweep.state.total
+            result.distinct = len(sweep.keys)
+            return rows
+        if not absence.started:
+            absence.start(sweep.changes.missing(sweep.keys), len(sweep.keys) - self.unkeyed, sweep.some_key)
+            return []
+        hidden = len(absence.alive)
+        record = absence.step()
+        if len(absence.alive) > hidden and not sweep.state.readings:
+            event = f"{plural(len(absence.alive), 'live row')} on no page of the list"
+            if sweep.read_again(event):
+                absence.restart()
+            else:
+                self._doubtful = f"{event}, which is too long to be read again; the next sync decides"
+        if record is None:
+            return []
+        now = utc(self.session.clock.time())
+        return [sweep.changes.take(self._table.identify([record]), [record], now, sweep.keys)]
 
     @property
     def unkeyed(self) -> int:
         """Number of records without a key that the last reading of a list had."""
         return count_unkeyed(self._sweep.keys)
 
-    def _conclude(self) -> list[str]:
-        """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
-        result, sweep, decision = self.result, self._sweep, self._decision
+    def _conclude(self) -> None:
+        """Take the sweep's verdict over, unless rows are missing."""
+        result, sweep, absence = self.result, self._sweep, self._absence
         result.verdict, result.reason = sweep.verdict, sweep.reason
         if result.verdict is Verdict.COMPLETE:
             self._rejections.resolve_all_but(sweep.keys, utc(self.session.clock.time()))
-        if decision is None:
-            return []
-        result.waiting = len(decision.waiting)
-        doubt = decision.refused or self._doubtful or (self._urls.unclear if decision.waiting else "")
+        result.waiting = len(absence.waiting)
+        doubt = absence.refused or self._doubtful or (absence.unclear if absence.waiting else "")
         if doubt:
             result.verdict = Verdict.INCOMPLETE
-        if decision.waiting and not decision.refused:
+        if absence.waiting and not absence.refused:
             words = f"{plural(result.waiting, 'row')} not listed any more; a later sync decides"
-            doubt = f"{words}: {self._unclear()}" if self._urls.unclear else words
-        elif new := {*decision.off_list, *decision.alive} - set(self._last.off_list):
-            doubt = doubt or f"{plural(len(new), 'row')} not on the list but at their own URLs; they count as live"
+            doubt = f"{words}: {self._unclear()}" if absence.unclear else words
+        elif absence.alive:
+            words = f"{plural(len(absence.alive), 'row')} not on the list but at their own URLs; they count as live"
+            doubt = doubt or words
         result.reason = doubt or result.reason
-        return decision.gone
 
     def facts(self) -> SweepFacts:
         """What the next sweep has to know of this one."""
         sweep = self._sweep
-        complete = sweep.verdict is Verdict.COMPLETE
-        drift, off_list = tuple(sweep.state.drift), self._last.off_list
-        facts = replace(self._log.facts, full=complete, drift=drift, off_list=off_list)
-        return self._decision.add_to(facts) if self._decision else facts
+        complete, drift = sweep.verdict is Verdict.COMPLETE, tuple(sweep.state.drift)
+        return self._absence.add_to(replace(self._log.facts, full=complete, drift=drift))
 
     def _not_found(self, error: NotThere) -> None:
         """The API does not know the list, which is an error."""
@@ -144,21 +151,19 @@ class ListSync(TableSync):
         place = {"cursor": cursor} if redact(cursor) == cursor else {}
         return sweep.take_records(), {**sweep.saved_state, **place}
 
-    def _settled(self) -> list[str]:
-        """Rows whose own URL answered 404. Each is confirmed by itself.
+    def _take_gone(self) -> list[str]:
+        """Rows whose own URL answered 404. Each is confirmed by itself, unless it has been listed since.
 
         They are not kept for a later run: a row may come back before that, on a page that is not read again.
         """
-        return self._urls.gone
+        gone, self._absence.gone = [key for key in self._absence.gone if key not in self._sweep.keys], []
+        return gone
 
     def _page(self, number: int) -> Page:
         return self._own(self._charged(lambda: self._pages.fetch(number)))
 
     def _resume(self) -> None:
-        """Go on with the interrupted sweep; with one that is too old only if this run cannot read the whole list.
-
-        Otherwise each run of a small budget would load the first pages again, and never the others.
-        """
+        """Go on with the interrupted sweep."""
         unfinished = self._interrupted()
         if unfinished is None:
             return
@@ -166,55 +171,27 @@ class ListSync(TableSync):
         page, since = state.get("page"), state.get("since")
         if not isinstance(page, int) or not isinstance(since, float):
             return
-        still = self._is_true(utc(since), unfinished.needed)
+        doubt = self._too_old(utc(since), unfinished.needed)
         cursor = str(unfinished.state.get("cursor") or "")
-        leads = bool(cursor) or page == 1 or self.endpoint.paging.any_page
-        if not leads or (not still and self._can_read(unfinished.needed)):
+        leads = bool(cursor) or page <= 1 or self.endpoint.paging.any_page
+        if not leads or doubt is None:
             return
         self._pages.cursors[page] = cursor
         if self._sweep.resume(unfinished.pages, state):
             self._log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
-            logger.info("%s goes on at page %d", self.endpoint.table, page)
-            if not still:
-                self._sweep.distrust(f"the first pages were read at {instant(since)}, too long ago")
-
-    def _can_read(self, requests: int) -> bool:
-        """Whether the bounds of this run allow so many further requests."""
-        client, budget = self.session.client, self.session.budget
-        left, seconds = budget.remaining_requests, budget.remaining_seconds()
-        bounds = [one for one in (seconds, client.tokens.max_wait) if one is not None]
-        enough = left is None or left >= requests
-        return enough and (not bounds or client.limiter.wait_for(requests, client.seconds_per_request) <= min(bounds))
+            logger.info("%s goes on at page %d", self.endpoint.table, max(1, page))
+            if doubt and page:
+                self._sweep.distrust(doubt)
 
     def _may_delete(self) -> bool:
         return self._deletes and self._sweep.verdict is Verdict.COMPLETE
 
-    def _look_for_the_missing(self) -> list[Rows]:
-        """Decide about rows that were not listed; returns the rows that turn out to be live."""
-        sweep, now = self._sweep, utc(self.session.clock.time())
-        listed = sweep.keys
-        decision = decide(
-            sweep.changes.missing(listed),
-            len(listed) - self.unkeyed,
-            self._last,
-            self._urls.ask if self.endpoint.own_path else None,
-            self._options.allow_deletes,
-        )
-        records = list(decision.alive.values())
-        rows = [sweep.changes.take(self._table.identify(records), records, now, listed)] if records else []
-        hidden = decision.alive.keys() - set(self._last.off_list) - self._hidden
-        event = f"{plural(len(hidden), 'live row')} on no page of the list"
-        if hidden and sweep.read_again(event):
-            self._hidden = hidden
-            return rows
-        if hidden and not self._hidden and not sweep.state.readings:
-            self._doubtful = f"{event}, which is too long to be read again; the next sync decides"
-        self._decision = decision
-        return rows
+    def _read_one(self, own_id: str) -> Record | None:
+        return self._charged(lambda: read_one(self.session.client, self.endpoint, own_id))
 
     def _unclear(self) -> str:
         table = self.endpoint.table
         return (
-            f"{self._urls.unclear}. Set sources.automatum.endpoints.{table}.detail_path to the path of a row's own "
+            f"{self._absence.unclear}. Set sources.automatum.endpoints.{table}.detail_path to the path of a row's own "
             'URL, or to "none" if rows have none'
         )

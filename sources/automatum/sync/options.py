@@ -18,6 +18,9 @@ from ..endpoints import Endpoint
 if TYPE_CHECKING:
     from ..warehouse.target import Target
 
+LEAST_REQUESTS = 3
+"""Requests with which each run makes progress: the last page of the run before, and a missing row beside a listed one.
+"""
 _DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY"}
 
 
@@ -43,7 +46,8 @@ class SyncOptions:
         since: First day of the reports. None to go on where the last sync ended.
         until: Last day of the reports; only with `since`. None for today. A sync with `since` is a backfill.
         allow_deletes: Mark rows deleted even if a large share of a table is gone from the API.
-        max_requests: API requests of each organization after which the sync ends cleanly. None for any number.
+        max_requests: API requests of each organization after which the sync ends cleanly, at least 3. None for any
+            number.
         max_minutes: Minutes after which the sync ends cleanly. None for any time.
         max_wait: Seconds that the sync waits for the rate limit before it ends cleanly. None for as long as it takes.
         lock_wait: Seconds to wait for another run, or for a program that has the DuckDB file open.
@@ -51,7 +55,8 @@ class SyncOptions:
         metering: Also load the ledger of pushed usage.
 
     Raises:
-        ConfigurationError: There is no day from `since` to `until`, or it begins before `EARLIEST`.
+        ConfigurationError: There is no day from `since` to `until`, it begins before `EARLIEST`, or `max_requests` are
+            too few for any run to get further than the one before.
     """
 
     tables: tuple[str, ...] = ()
@@ -67,7 +72,7 @@ class SyncOptions:
         False, "Mark rows deleted although a large share is missing from the API.", bool, "--allow-deletes"
     )
     max_requests: int | None = option(
-        None, "End cleanly after this many requests of an organization.", int | None, min=1, metavar="N"
+        None, "End cleanly after this many requests of an organization.", int | None, min=LEAST_REQUESTS, metavar="N"
     )
     max_minutes: float | None = option(
         None, "End cleanly after this many minutes.", float | None, min=0.0, metavar="MINUTES"
@@ -82,6 +87,12 @@ class SyncOptions:
     def __post_init__(self) -> None:
         from ..config.settings import EARLIEST  # dlt, too.
 
+        if self.max_requests is not None and self.max_requests < LEAST_REQUESTS:
+            raise ConfigurationError(
+                "--max-requests",
+                f"{self.max_requests} is too low: a run reads the last page of the run before again.",
+                f"Allow at least {LEAST_REQUESTS}.",
+            )
         if self.until and not self.since:
             raise ConfigurationError("--until", "needs a first day.", "Give --since as well.")
         if self.since and self.until and self.until < self.since:

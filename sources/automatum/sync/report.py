@@ -14,16 +14,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .absence import too_many
 
 WINDOW_DAYS = 90
 """Days of a window where `report_window_days` is not set."""
 DAY = timedelta(days=1)
+Judged = TypeVar("Judged")
 
 
 class Window(NamedTuple):
@@ -91,33 +93,8 @@ class Answer(NamedTuple):
     days: tuple[date, ...]
 
 
-@dataclass
-class ReportState:
-    """What a later run has to know to go on with the next window. The field names are the keys of the saved JSON.
-
-    Attributes:
-        first: First day of the report, as all days an ISO text.
-        done: Last day of the windows that were read; empty before.
-        missing: Keys of rows that were not found, each with its day.
-        fresh: Day to the number of its rows that are new.
-        waiting: Number of rows that are missing and could not be decided about.
-        why: Why it is not complete; empty if it is.
-        most: Rows of the longest answer.
-        to_end: Days of the longest range that was answered to its end.
-        from_start: Days of the longest range that was answered from its first day on.
-        row_days: First and last day that have rows; empty if none has.
-    """
-
-    first: str
-    done: str = ""
-    missing: dict[str, str] = field(default_factory=dict)
-    fresh: dict[str, int] = field(default_factory=dict)
-    waiting: int = 0
-    why: str = ""
-    most: int = 0
-    to_end: int = 0
-    from_start: int = 0
-    row_days: list[str] = field(default_factory=list)
+Asking = Generator[Ask, Answer | None, Judged]
+"""Asks for ranges, and returns what their answers show."""
 
 
 @dataclass
@@ -138,8 +115,9 @@ class Report:
     Attributes:
         seen: Keys of all rows that were read.
         gone: Keys of the rows that their own days lack, too.
-        state: What it knows.
-        saved_state: The same as JSON, as it was after the last window.
+        fresh: Day to the number of its rows that are new to the destination.
+        waiting: Number of rows that are missing and could not be decided about.
+        why: Why it is not complete; empty if it is.
     """
 
     table: str
@@ -153,74 +131,64 @@ class Report:
     may_check: Callable[[], bool] = lambda: True
     seen: set[str] = field(default_factory=set)
     gone: list[str] = field(default_factory=list)
-    state: ReportState = field(init=False)
-    saved_state: dict[str, Any] = field(init=False)
-    _ignored: bool = False
+    fresh: Counter[date] = field(default_factory=Counter)
+    waiting: int = 0
+    why: str = ""
 
     def __post_init__(self) -> None:
         self.windows = windows(self.first, self.last, self.days)
-        self.state = ReportState(self.first.isoformat())
-        self._save()
+        self._missing: dict[str, date] = {}
+        self._most = 0  # Rows of the longest answer.
+        self._to_end = self._from_start = 0  # Days of the longest range that was answered to its end, or start.
+        self._row_days: tuple[date, date] | None = None
+        self._ignored = False
 
-    def resume(self, state: Mapping[str, Any]) -> bool:
-        """Go on where an earlier run ended.
+    def read(self, known: Mapping[Ask, list[Answer]] | None = None) -> Generator[Ask, Answer, None]:
+        """Ask for ranges of days, and judge their answers.
 
         Args:
-            state: What the reading knew, as `saved_state` gave it.
-
-        Returns:
-            False if the state is none of a report of these windows.
+            known: Answers of an earlier run of the same reading, in their order. Each stands for one request.
         """
-        if state.keys() != self.saved_state.keys() or state["first"] != self.state.first:
-            return False  # Another version of the connector saved it, or a reading of other days.
-        self.state = ReportState(**state)
-        self._save()
-        return True
+        asks, answer = self._read(), None
+        with suppress(StopIteration):
+            while True:
+                ask = asks.send(answer)
+                earlier = (known or {}).get(ask)
+                answer = earlier.pop(0) if earlier else (yield ask)
 
-    @property
-    def _row_days(self) -> list[date]:
-        return [date.fromisoformat(day) for day in self.state.row_days]
-
-    def read(self) -> Generator[Ask, Answer, None]:
-        """Ask for ranges of days, and judge their answers."""
+    def _read(self) -> Asking[None]:
         for window in self.windows:
-            if window.last.isoformat() <= self.state.done or self._ignored:
-                continue
-            yield from self._window(window)
-            self._note_missing(window)
-            self.state.done = window.last.isoformat()
-            self._save()
-        if not self.state.why:
+            if not self._ignored:
+                yield from self._window(window)
+                self._note_missing(window)
+        if not self.why:
             yield from self._reach()
-        if not self.state.why and self.deletes and self.state.missing:
+        if not self.why and self.deletes and self._missing:
             yield from self._absent()
 
-    def _save(self) -> None:
-        lost = {*self.state.missing.values()}
-        fresh = {day: count for day, count in self.state.fresh.items() if day in lost}
-        self.saved_state = asdict(replace(self.state, fresh=fresh))
-
-    def _ask(self, first: date, last: date) -> Generator[Ask, Answer, Answer]:
-        answer, state = (yield first, last), self.state
-        state.most = max(state.most, answer.rows)
+    def _ask(self, first: date, last: date) -> Asking[Answer]:
+        answer = yield first, last
+        assert answer
+        self.seen |= answer.keys
+        self._most = max(self._most, answer.rows)
         if days := answer.days:
-            seen = [*state.row_days, days[0].isoformat(), days[-1].isoformat()]
-            state.row_days = [min(seen), max(seen)]
-            state.to_end = max(state.to_end, (days[-1] - first).days + 1)
-            state.from_start = max(state.from_start, (last - days[0]).days + 1)
+            seen = *(self._row_days or ()), days[0], days[-1]
+            self._row_days = min(seen), max(seen)
+            self._to_end = max(self._to_end, (days[-1] - first).days + 1)
+            self._from_start = max(self._from_start, (last - days[0]).days + 1)
             if days[0] < first - DAY or days[-1] > last + DAY:
                 self._ignored = True
-                state.why = (
+                self.why = (
                     f"the API answers {days[0]} to {days[-1]} where {first} to {last} is asked for: it does not know "
                     "the parameters of the range. Set the vendor's names of them in "
                     f'sources.automatum.endpoints.{self.table}.parameters, such as {{ start = "from", end = "to" }}'
                 )
         return answer
 
-    def _window(self, window: Window) -> Generator[Ask, Answer, None]:
-        before, days = self.state.most, self._row_days
+    def _window(self, window: Window) -> Asking[None]:
+        before, days = self._most, self._row_days
         whole = yield from self._ask(window.early, window.last)
-        if self.state.why:
+        if self.why:
             return  # It is not complete any more; its rows are loaded all the same.
         part = whole
         if window.early < window.first:
@@ -230,16 +198,16 @@ class Report:
             whole = yield from self._ask(window.early, window.last)
         if part.keys - whole.keys:
             self._cut(whole)
-        elif part.days and part.rows >= self.state.most:
+        elif part.days and part.rows >= self._most:
             yield from self._parts(part)
             if len(part.days) == 1 and part.rows == before and days and days[1] < part.days[0]:
                 # Two days with as many rows as a limit may allow. An answer to both has more, if there is no limit.
                 if self.days is None or (part.days[0] - days[1]).days < self.days:
                     yield from self._ask(days[1], part.days[0])
-                if self.state.most == part.rows:
+                if self._most == part.rows:
                     self._cut(part)
 
-    def _parts(self, part: Answer) -> Generator[Ask, Answer, None]:
+    def _parts(self, part: Answer) -> Asking[None]:
         """Prove an answer that has as many rows as any: each of its parts must have fewer, and together all."""
         first, last = part.days[0], part.days[-1]
         if last - first >= 4 * DAY:
@@ -264,28 +232,28 @@ class Report:
 
     def _cut(self, answer: Answer) -> None:
         days = (answer.last - answer.first).days + 1
-        self.state.why = self.state.why or (
+        self.why = self.why or (
             f"the API may have cut its answer of {answer.first} to {answer.last} at {answer.rows} rows; set "
             "sources.automatum.report_window_days to another number of days, "
             f"such as {max(2, days // 2)}"
         )
 
-    def _reach(self) -> Generator[Ask, Answer, None]:
+    def _reach(self) -> Asking[None]:
         """Prove that ranges as long as the windows are answered from their first to their last day."""
         longest = max((window.days for window in self.windows), default=0)
         if not self._row_days:
             return
         first, last = self._row_days
-        if self.state.to_end < longest:
+        if self._to_end < longest:
             # A day more, because the API may leave out the last one.
             answer = yield from self._ask(last - (longest - 1) * DAY, min(last + DAY, self.today))
-            if self.state.to_end < longest:
+            if self._to_end < longest:
                 self._cut(answer)
-        if self.state.from_start < longest:
+        if self._from_start < longest:
             begin, end = self.windows[0].early, first + (longest - 1) * DAY
             if end <= self.today:
                 answer = yield from self._ask(first - DAY, end)
-                if self.state.from_start < longest:
+                if self._from_start < longest:
                     self._cut(answer)
             elif begin < first:
                 answer = yield from self._ask(max(begin, first - longest * DAY), first - DAY)
@@ -293,29 +261,28 @@ class Report:
                     self._cut(answer)
 
     def _note_missing(self, window: Window) -> None:
-        missing = self.state.missing
+        missing = self._missing
         for day, keys in self.stored.items():
             if max(window.first, self.first) <= day <= window.last:
-                missing.update((key, day.isoformat()) for key in keys if key not in self.seen)
+                missing.update((key, day) for key in keys if key not in self.seen)
         for key in missing.keys() & self.seen:
             del missing[key]
 
-    def _absent(self) -> Generator[Ask, Answer, None]:
+    def _absent(self) -> Asking[None]:
         """Ask for the days of missing rows alone: only what such an answer lacks is gone."""
-        state, most = self.state, self.state.most
-        lost = Counter(state.missing.values())
+        most, lost = self._most, Counter(self._missing.values())
         compared = sum(len(keys) for day, keys in self.stored.items() if self.first <= day <= self.last)
         # A restated report may have other keys: each lost row has a new one on its day.
-        left = len(state.missing) - sum((lost & Counter(state.fresh)).values())
+        left = len(self._missing) - sum((lost & self.fresh).values())
         if too_many(left, compared) and not self.allow_deletes:
-            self.state.why = (
+            self.why = (
                 f"{left} of {compared} rows are not reported any more; they were not deleted. If they are really gone, "
                 "run with --allow-deletes"
             )
             return
         around = yield from self._day_alone()
-        for text in sorted(lost):
-            day, keys = date.fromisoformat(text), [key for key, of in state.missing.items() if of == text]
+        for day in sorted(lost):
+            keys = [key for key, of in self._missing.items() if of == day]
             margin = (around or 0) * DAY
             if day + margin > self.today or (around is None and not self.allow_deletes):
                 continue
@@ -325,17 +292,16 @@ class Report:
             absent = [key for key in keys if key not in answer.keys]
             others = set(self.stored.get(day, ())) - set(keys)
             if len(absent) < len(keys):
-                state.why = f"rows of {day} are in the answer for that day, and not in that for the days around it"
+                self.why = f"rows of {day} are in the answer for that day, and not in that for the days around it"
                 return
             if self.allow_deletes or (answer.rows < most and others <= answer.keys):
                 self.gone += absent
             else:
-                state.waiting += len(absent)
-            state.missing = {key: of for key, of in state.missing.items() if of != text}
-            self._save()
-        state.waiting += len(state.missing)
+                self.waiting += len(absent)
+            self._missing = {key: of for key, of in self._missing.items() if of != day}
+        self.waiting += len(self._missing)
 
-    def _day_alone(self) -> Generator[Ask, Answer, int | None]:
+    def _day_alone(self) -> Asking[int | None]:
         """Days around a day that an answer needs to have that day's rows; None if no answer has them."""
         if not self._row_days:
             return None

@@ -21,7 +21,7 @@ from .changes import Changes
 from .facts import SweepFacts
 from .options import SyncOptions
 from .prior_state import PriorState
-from .report import Answer, Report
+from .report import Answer, Ask, Report
 from .results import PageRecord, Verdict
 from .table_sync import TableSync
 
@@ -35,8 +35,9 @@ class ReportSync(TableSync):
         settings, today = self.settings, utc(self.session.clock.time()).date()
         start, last = days_to_read(self.prior, self._table, settings, self._options, today)
         self._since = min(start, read_since(self.prior) or start)
-        self._ambiguous, self._count = 0, 0
+        self._ambiguous, self._asked = 0, list[tuple[str, str, int]]()
         self._changes = Changes(self._table, self.prior.known, self.result.counts, self._rejections)
+        self._doubt = ""
         self._listed: set[str] = set()
         self._records: list[PageRecord] = []
         stored: defaultdict[date, list[str]] = defaultdict(list)
@@ -54,8 +55,7 @@ class ReportSync(TableSync):
             allow_deletes=self._options.allow_deletes,
             may_check=self.session.may_check,
         )
-        self._resume()
-        self._asks = self._report.read()
+        self._asks = self._report.read(self._resume())
         self._ask = next(self._asks, None)
 
     @property
@@ -69,37 +69,37 @@ class ReportSync(TableSync):
         first, last = self._ask
         page = self._page(first, last)
         rows, answer = self._take(page, first, last)
-        self._count += 1
-        self.result.pages, self.result.distinct = self._count, len(self._listed)
-        self._records.append(PageRecord(self._count, [], None, utc(page.read_at)))
+        self._asked.append((first.isoformat(), last.isoformat(), answer.rows))
+        self.result.pages, self.result.distinct = len(self._asked), len(self._listed)
+        self._records.append(PageRecord(len(self._asked), [*answer.keys], None, utc(page.read_at)))
         try:
             self._ask = self._asks.send(answer)
         except StopIteration:
             self._ask = None
         return [rows] if rows else []
 
-    def _conclude(self) -> list[str]:
-        """Set the verdict; returns the keys of rows that are not reported any more."""
+    def _conclude(self) -> None:
+        """Set the verdict."""
         report, endpoint = self._report, self.endpoint.table
         if self._ambiguous:
-            report.state.why = (
+            report.why = (
                 f"{plural(self._ambiguous, 'record')} share or lack their key ({', '.join(self.endpoint.key)}); set a "
                 f"unique key in sources.automatum.endpoints.{endpoint}.key"
             )
-        why, self.result.waiting = report.state.why, report.state.waiting
-        waiting = f"{plural(report.state.waiting, 'row')} not reported any more; a later sync decides"
+        why, self.result.waiting = report.why, report.waiting
+        waiting = f"{plural(report.waiting, 'row')} not reported any more; a later sync decides"
         self.result.verdict = Verdict.INCOMPLETE if why else Verdict.COMPLETE
-        self.result.reason = why or (waiting if report.state.waiting else "")
-        return self._settled()
+        self.result.reason = why or (waiting if report.waiting else "")
 
-    def _settled(self) -> list[str]:
+    def _take_gone(self) -> list[str]:
         """Keys of the rows whose own days lack them."""
-        return [] if self._report.state.why or self._ambiguous else list(self._report.gone)
+        gone, self._report.gone = self._report.gone, []
+        return [] if self._report.why or self._ambiguous else gone
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
         partial = bool(self._options.since)
-        proven = self._finished and self._deletes and not (self._report.state.why or self._ambiguous)
+        proven = self._finished and self._deletes and not (self._report.why or self._ambiguous)
         since = None if partial else self._since.isoformat()
         return replace(self._log.facts, partial=partial, since=since, full=proven and not partial)
 
@@ -111,21 +111,31 @@ class ReportSync(TableSync):
     def _unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """A record for each answer since the last call, and what the reading knows after the last of them."""
         records, self._records = self._records, []
-        state = {**self._report.saved_state, "ambiguous": self._ambiguous, "count": self._count}
-        return records, state if records else {}
+        fresh = {day.isoformat(): count for day, count in self._report.fresh.items()}
+        return records, {"asked": self._asked, "fresh": fresh, "ambiguous": self._ambiguous, "doubt": self._doubt}
 
-    def _resume(self) -> None:
-        """Go on with the interrupted reading of the same days, if there is one."""
-        unfinished = self._interrupted()
-        still = unfinished and self._is_true(unfinished.started_at, unfinished.needed)
-        if not (unfinished and still):
-            return
-        state = dict(unfinished.state)
-        ambiguous, count = state.pop("ambiguous", None), state.pop("count", None)
-        if self._report.resume(state) and isinstance(ambiguous, int) and isinstance(count, int):
-            self._ambiguous, self._count = ambiguous, count
-            self._log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
-            logger.info("%s goes on where an earlier run ended", self.endpoint.table)
+    def _resume(self) -> dict[Ask, list[Answer]]:
+        """The answers of the interrupted reading of the same days, if there is one."""
+        unfinished, names = self._interrupted(), {"asked", "fresh", "ambiguous", "doubt"}
+        if unfinished is None or unfinished.state.keys() != names:
+            return {}  # Another version of the connector saved it.
+        doubt = self._too_old(unfinished.started_at, max(unfinished.needed, 2 * len(self._report.windows)) + 5)
+        days = {one.page: {key: day_of(key, self._table) for key in one.keys} for one in unfinished.pages}
+        first = self._report.first
+        own = [key for of_page in days.values() for key, day in of_page.items() if (day or first) >= first]
+        if doubt is None or not self._changes.are_loaded(own):
+            return {}
+        state, known = unfinished.state, defaultdict[Ask, list[Answer]](list)
+        self._asked, self._ambiguous, self._doubt = state["asked"], state["ambiguous"], state["doubt"] or doubt
+        self._report.fresh.update({date.fromisoformat(day): count for day, count in state["fresh"].items()})
+        self._report.why, self._listed = self._doubt, set(own)
+        for number, (start, end, rows) in enumerate(self._asked, 1):
+            ask, of_page = (date.fromisoformat(start), date.fromisoformat(end)), days.get(number, {})
+            named = tuple(sorted({day for day in of_page.values() if day}))
+            known[ask].append(Answer(*ask, rows, frozenset(of_page), named))
+        self._log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
+        logger.info("%s goes on where an earlier run ended", self.endpoint.table)
+        return known
 
     def _page(self, first: date, last: date) -> Page:
         try:
@@ -151,7 +161,7 @@ class ReportSync(TableSync):
                 if day is None or day >= report.first:
                     places.append(place)  # An earlier day is evidence, and its rows are not to be loaded.
                     if day and place not in found.failed and self.prior.known.is_deleted(key):
-                        report.state.fresh[day.isoformat()] = report.state.fresh.get(day.isoformat(), 0) + 1
+                        report.fresh[day] += 1
         own = Identified(
             [found.keys[place] for place in places],
             [found.hashes[place] for place in places],
@@ -160,7 +170,6 @@ class ReportSync(TableSync):
         )
         rows = self._changes.take(own, [page.records[place] for place in places], utc(page.read_at), self._listed)
         self._listed.update(own.keys)
-        report.seen.update(days)
         self._ambiguous = max(self._ambiguous, len(found.keys) - len(days))
         self._judge(page, first, last, sum(day is None for day in days.values()))
         named = sorted({day for day in days.values() if day})
@@ -168,17 +177,18 @@ class ReportSync(TableSync):
 
     def _judge(self, page: Page, first: date, last: date, undated: int) -> None:
         """Note what an answer itself says against its being whole."""
-        at, state = f"sources.automatum.endpoints.{self.endpoint.table}", self._report.state
+        at = f"sources.automatum.endpoints.{self.endpoint.table}"
         if undated:
-            state.why = state.why or (
+            self._doubt = (
                 f"{plural(undated, 'record')} name no day, so no range can be proven; set columns = {{ date = ... }} "
                 f"below [{at}] to the vendor's name of the day"
             )
         if page.total is not None and page.total > len(page.records):
-            state.why = state.why or (
+            self._doubt = (
                 f"the API announces {page.total} rows of {first} to {last} and answers {len(page.records)}; set "
                 "sources.automatum.report_window_days to fewer days than these"
             )
+        self._report.why = self._report.why or self._doubt
 
 
 def day_of(key: str, table: Table) -> date | None:

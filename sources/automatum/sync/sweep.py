@@ -18,7 +18,7 @@ from typing import Any
 
 from ..api.pages import Page
 from ..core.clock import utc
-from ..core.errors import NotThere, RequestRefused
+from ..core.errors import BudgetSpent, NotThere, RequestRefused
 from ..core.text import plural
 from ..schema.arrow_tables import Table
 from ..schema.records import Identified, Rows, is_unkeyed
@@ -55,6 +55,7 @@ class SweepState:
         pages_read: Pages read, repetitions included.
         extra: Pages read beyond one each.
         gone: Rows that were seen, and deleted while the list was read.
+        alive: Keys of live rows that the list does not have (`Absence.alive`).
         doubt: `Reading.doubt`.
         drift: What moved, in words.
         counts: What became of the rows.
@@ -68,6 +69,7 @@ class SweepState:
     pages_read: int = 0
     extra: int = 0
     gone: int = 0
+    alive: list[str] = field(default_factory=list)
     doubt: str = ""
     drift: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
@@ -219,9 +221,11 @@ class Sweep:
         # The pages of a reading before have the same numbers, or higher ones.
         latest = {one.page: one for one in sorted(records, key=lambda one: one.read_at)}
         pages = [latest[number] for number in range(1, state.page + 1) if number in latest]
-        if not pages or len(pages) < state.page or not all(self.changes.are_loaded(one.keys) for one in pages):
+        if len(pages) < state.page or not all(self.changes.are_loaded(one.keys) for one in pages):
             return False
-        self.state, self.changes.counts, self._resumed = state, state.counts, True
+        self.state, self.changes.counts, self._resumed = state, state.counts, bool(pages)
+        if not pages:
+            return True  # The run ended before the first page of another reading.
         for one in pages[:-1]:
             self._reading.add(one.keys, one.total)
         self._reading.doubt = state.doubt
@@ -234,15 +238,19 @@ class Sweep:
     def _read(self, number: int) -> tuple[Page, Identified]:
         """A page, asked for again if it is short or another one, and the keys of its records."""
         state = self.state
-        known = self._reading.short is not None or self._reading.empty > 0 or self._reading.doubt
         page = self._fetch_page(number)
+        again = self._expected is not None and len(page.records) == len(self._expected[0])  # As the run before got it.
+        known = again or self._reading.short is not None or self._reading.empty > 0 or self._reading.doubt
         for _ in range(_SHORT_PAGE_READS if self._by_number else 0):
             missing = self._missing(page)
             if known or (not missing and (page.named in (None, number) or self._is_behind(page))):
                 break
             state.drift.append(f"page {number} came {missing} rows short" if missing else f"page {number} is another")
             state.extra += 1
-            page = self._fetch_page(number)
+            try:
+                page = self._fetch_page(number)
+            except BudgetSpent:
+                break  # With few requests a run, each run would only ask for this page.
         found = self._table.identify(page.records)
         last = self._is_behind(page) and page.named == number - 1 and self._reading.keys.issuperset(found.keys)
         if last:  # Some servers answer a number behind the last page with that page, and say so.
@@ -291,7 +299,13 @@ class Sweep:
             return looked
         fresh: set[str] = set()
         for back in range(reading.number, 0, -1):
-            before = self._fetch_page(back)
+            try:
+                before = self._fetch_page(back)
+            except BudgetSpent:
+                if not self._resumed:
+                    raise  # The next run looks back with its first requests.
+                reading.doubt = reading.doubt or "the list changed, and a run may not send enough requests to look back"
+                break
             self.state.extra += 1
             looked.append((before, self._table.identify(before.records)))
             keys = looked[-1][1].keys
@@ -301,7 +315,7 @@ class Sweep:
                 reading.doubt = reading.doubt or f"the list may have changed again before page {back} was read again"
             if len(new) < len(keys):
                 break  # A row is here that was in front of the border before: what came over it follows.
-        same = page.total != reading.total or looked[0][1].keys == list(reading.last_keys)
+        same = page.total != reading.total or not looked or looked[0][1].keys == list(reading.last_keys)
         if len(fresh) != fallen or not same:
             reading.doubt = reading.doubt or (
                 f"the total fell by {fallen} before page {page.number}, and {plural(len(fresh), 'row')} moved to the "

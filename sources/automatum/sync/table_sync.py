@@ -33,7 +33,7 @@ from .options import SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, Unfinished, longest_sweep, read_prior_state
 from .rejections import Rejections
-from .results import BATCH_BYTES, CHUNK_SECONDS, Chunk, KnownRows, PageRecord, TableResult, Verdict
+from .results import BATCH_BYTES, CHUNK_SECONDS, DELETED, Chunk, KnownRows, PageRecord, TableResult, Verdict
 from .resume import SyncSession
 from .sync_log import SweepLog
 
@@ -140,12 +140,12 @@ class TableSync(ABC):
         """Make the next request, or decide what to request next; returns rows to load. It can be called again."""
 
     @abstractmethod
-    def _conclude(self) -> list[str]:
-        """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""
+    def _conclude(self) -> None:
+        """Set verdict and reason of a finished table."""
 
     @abstractmethod
-    def _settled(self) -> list[str]:
-        """Keys of rows that are known to be gone, though a bound of the run ends the reading before its conclusion."""
+    def _take_gone(self) -> list[str]:
+        """Keys of rows that were found to be gone since the last call. Each is confirmed by itself."""
 
     @abstractmethod
     def _not_found(self, error: NotThere) -> None:
@@ -173,9 +173,11 @@ class TableSync(ABC):
         concluded = self.result.verdict is not None
         try:
             if not concluded:
-                yield from self._read(pipeline, chunk)
-        except MoreToDo as error:
-            self.result.stopped, self.result.verdict = error, Verdict.MORE_TO_DO
+                try:
+                    yield from self._read(pipeline, chunk)
+                except MoreToDo as error:
+                    self.result.stopped, self.result.verdict = error, Verdict.MORE_TO_DO
+                yield from self._delete(pipeline)
         except AutomatumError as error:
             self.result.error = error
             if error is self._organization.refusal:
@@ -212,12 +214,6 @@ class TableSync(ABC):
             except NotThere as error:
                 self._not_found(error)
                 return
-            except MoreToDo:
-                # With fewer requests than missing rows, each run would ask for the same rows again.
-                gone = self._settled()
-                self.result.counts.deleted += len(gone)
-                yield from self._delete(pipeline, gone)
-                raise
             if self._on_page and self.result.pages != pages:
                 self._on_page(self)
             chunk.pages += 1
@@ -229,18 +225,20 @@ class TableSync(ABC):
             if unflushed >= BATCH_BYTES:
                 yield from self._batcher.flush()
                 unflushed = 0
-        gone = self._conclude()
-        self.result.counts.deleted += len(gone)
-        yield from self._delete(pipeline, gone)
-        if self._batcher.unclosed and self.facts().full:
-            known = self.prior.known
-            yield from self._delete(pipeline, [key for key in self._batcher.unclosed if known.is_deleted(key)], True)
+        self._conclude()
 
-    def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str], past: bool = False) -> Tables:
-        """Mark rows deleted, or remove them; or tell the history alone."""
-        if gone and pipeline:
-            now = utc(self.session.clock.time())
-            yield from self._batcher.delete(pipeline, gone, now, self.settings.deletes == "hard", past)
+    def _delete(self, pipeline: SupportsPipeline | None) -> Tables:
+        """Mark rows deleted, or remove them, also before the table has its verdict: a later run asks for the others."""
+        if not (self.started and pipeline):
+            return
+        gone, now, known = self._take_gone(), utc(self.session.clock.time()), self.prior.known
+        self.result.counts.deleted += len(gone)
+        known.hashes.update(dict.fromkeys(gone, DELETED))
+        hard, unclosed = self.settings.deletes == "hard", self._batcher.unclosed
+        yield from self._batcher.delete(pipeline, gone, now, hard)
+        if unclosed and self.result.verdict and self.facts().full:  # The history alone does not say so.
+            ended = [key for key in unclosed if known.is_deleted(key)]
+            yield from self._batcher.delete(pipeline, ended, now, hard, past=True)
 
     def read_early(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> int:
         """Read what the destination has before the table has its turn, where that saves a connection.
@@ -336,9 +334,27 @@ class TableSync(ABC):
         unfinished = self.prior.unfinished
         return unfinished if unfinished and unfinished.settings == self.read_by else None
 
-    def _is_true(self, since: datetime, requests: int) -> bool:
-        """Whether what was read since then still is as it was: a verdict speaks of now."""
-        return utc(self.session.clock.time()) - since <= longest_sweep(self.settings, requests)
+    def _too_old(self, since: datetime, needed: int) -> str | None:
+        """Why what was read since then proves nothing: a verdict speaks of now. Empty if it does.
+
+        None if this run can read the whole table anew. With a smaller budget, each run would load the first pages
+        again, and never the others.
+
+        Args:
+            since: When the first page was read.
+            needed: Requests that the table needs.
+        """
+        if utc(self.session.clock.time()) - since <= longest_sweep(self.settings, needed):
+            return ""
+        return None if self._can_read(needed) else f"the first pages were read at {since:%Y-%m-%d %H:%M}, too long ago"
+
+    def _can_read(self, requests: int) -> bool:
+        """Whether the bounds of this run allow so many further requests."""
+        client, budget = self.session.client, self.session.budget
+        left, seconds = budget.remaining_requests, budget.remaining_seconds()
+        bounds = [one for one in (seconds, client.tokens.max_wait) if one is not None]
+        enough = left is None or left >= requests
+        return enough and (not bounds or client.limiter.wait_for(requests, client.seconds_per_request) <= min(bounds))
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""

@@ -137,7 +137,7 @@ def test_a_traceback_is_shown_to_those_who_ask(start, desk, command):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["sync", "--max-requests", "0"], 2),
+        (["sync", "--max-requests", "2"], 2),
         (["sync", "--no-such-option"], 2),
         (["nope"], 2),
         (["--version"], 0),

@@ -192,7 +192,7 @@ def test_json_of_syncs_and_of_what_reads_them(desk, one, record):
     record.run("dry run before a sync", 0, "sync", "--dry-run")
     record.run("sync", 0, "sync", "--read-copy", "copy.duckdb")
     record.run("dry run after a sync", 0, "sync", "--dry-run")
-    record.run("sync that ends early", 75, "sync", "customers", "entitlements", "--max-requests", "1")
+    record.run("sync that ends early", 75, "sync", "--max-requests", "3")
     sandbox.rows.delete("customers", sandbox.rows.ids("customers")[:14])
     record.run("sync that misses many rows", 65, "sync", "customers")
     sandbox.faults.add("status", "/api/v1/customers", status=400)

@@ -68,7 +68,7 @@ def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, firs
     more = {"organizations": [{"name": name} for name in TWO], "client_id": None, "client_secret": None}
     monkeypatch.setattr(results, "CHUNK_ROWS", 100)
     desk.set(**(one if first == "one" else more))
-    assert desk.sync("customers", "--max-requests", "2").code == 75
+    assert desk.sync("customers", "--max-requests", "3").code == 75
     before = desk.query("SELECT id, organization_id FROM customers ORDER BY ALL")
     desk.set(**(more if first == "one" else one))
     ran = desk.sync("customers")

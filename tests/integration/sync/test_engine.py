@@ -461,7 +461,7 @@ def test_rows_that_move_while_they_are_read(start, desk, change):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bound", [1, 4, 7])
+@pytest.mark.parametrize("bound", [3, 4, 7])
 def test_a_run_never_sends_more_requests_than_it_may(large, desk, bound):
     """I3: exit 75, what was read is loaded, and later syncs complete it."""
     made = desk.sync("--max-requests", bound)

@@ -49,8 +49,9 @@ def test_a_key_that_failed_can_be_set_back(small, desk):
     assert made.code != 78, made
 
 
-def test_an_unfinished_first_sweep_remembers_its_key(large, desk):
+def test_an_unfinished_first_sweep_remembers_its_key(start, desk):
     """I9: its pages do, on any machine."""
-    assert desk.sync("customers", "--max-requests", "1").code == 75
+    desk.use(start(**{**SMALL, "customers": 450}))
+    assert desk.sync("customers", "--max-requests", "3").code == 75
     desk.set(endpoints=CHANGED)
     refused(desk.sync("customers"), "loaded by the key id")

@@ -170,10 +170,10 @@ def test_other_credentials_are_refused_before_the_first_verdict_i1(start, desk):
     """A bounded run has loaded a page, and no sweep has its verdict."""
     apps = (AppConfig(organization=0), AppConfig(organization=1))
     organizations = (OrganizationConfig(seed=100), OrganizationConfig(seed=101))
-    two = start(**SMALL | {"customers": 250}, organizations=organizations, apps=apps)
+    two = start(**SMALL | {"customers": 450}, organizations=organizations, apps=apps)
     own, other = ids(two)
     desk.use(two)
-    assert desk.sync("customers", "--max-requests", "2").code == 75
+    assert desk.sync("customers", "--max-requests", "3").code == 75
     before = desk.dump()
     desk.use(two, app=1)
     ran = desk.sync("customers")

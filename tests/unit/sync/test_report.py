@@ -1,7 +1,7 @@
 """Which rows of a report are proven, and which are gone, on APIs that cut answers or read a range of days otherwise."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -62,6 +62,7 @@ class Warehouse:
     """The live rows of the destination."""
 
     live: dict = field(default_factory=dict)
+    fresh: Counter = field(default_factory=Counter)
 
     def sync(self, api, first, days=None, interrupted=False, allow=False, checks=250):
         """Read a range as a sync does; returns the reading.
@@ -69,40 +70,41 @@ class Warehouse:
         Args:
             interrupted: A run ends after each eight answers.
         """
-        made, state = None, None
-        while made is None or not made[1]:
-            made = self._run(api, first, days, state, 8 if interrupted else None, allow, checks)
-            state = made[0].saved_state
-        report = made[0]
-        if not report.state.why:
+        known, report, ended = [], None, False
+        while not ended:
+            report, ended = self._run(api, first, days, known, 8 if interrupted else None, allow, checks)
+        if not report.why:
             for one in report.gone:
                 assert one not in {key(row) for row in api.rows}, "I2: a row that the API has"
                 del self.live[one]
         return report
 
-    def _run(self, api, first, days, state, bound, allow, checks):
+    def _run(self, api, first, days, known, bound, allow, checks):
         stored = defaultdict(list)
         for one, day in self.live.items():
             stored[day].append(one)
         left_checks = iter(range(checks, -1, -1))
         report = Report("r", first, TODAY, days, stored, TODAY, True, allow, lambda: next(left_checks) > 0)
-        assert state is None or report.resume(state)
-        asks, left = report.read(), bound
+        report.fresh.update(self.fresh if known else ())
+        answers = defaultdict(list)
+        for one in known:
+            answers[one.first, one.last].append(one)
+        asks, left = report.read(answers), bound
         ask = next(asks, None)
         while ask and left != 0:
             answer = api.answer(*ask)
+            known.append(answer)
             for one in answer.keys:
                 day = date.fromisoformat(one[:10])
                 if day >= first:
-                    new = one not in self.live and one not in report.seen
-                    report.state.fresh[one[:10]] = report.state.fresh.get(one[:10], 0) + new
+                    report.fresh[day] += one not in self.live
                     self.live[one] = day
-            report.seen |= answer.keys
             left = None if left is None else left - 1
             try:
                 ask = asks.send(answer)
             except StopIteration:
                 ask = None
+        self.fresh = Counter(report.fresh)
         return report, ask is None
 
 
@@ -153,7 +155,7 @@ def unseen(api, report, warehouse):
 def test_a_report_that_is_cut_loses_no_row_under_complete_i1(rows, limit, edges, days, length, interrupted):
     warehouse, api = Warehouse(), Api(rows, **limit, **edges)
     report = warehouse.sync(api, back(length), days, interrupted)
-    assert report.state.why or not unseen(api, report, warehouse)
+    assert report.why or not unseen(api, report, warehouse)
 
 
 @settings(max_examples=examples(200), deadline=None, print_blob=True)
@@ -167,8 +169,8 @@ def test_an_honest_report_is_complete_at_one_proof_a_window_i1_i3(rows, edges, d
         report.windows[0].early + at * DAY for at in range((TODAY - report.windows[0].early).days)
     }
     if every_day or not (days or any(edges.values())):
-        assert not report.state.why
-    assert report.state.why or not unseen(api, report, warehouse)
+        assert not report.why
+    assert report.why or not unseen(api, report, warehouse)
     if every_day and not (interrupted or any(edges.values())):
         assert len(api.asked) <= 2 * len(report.windows) + 5
 
@@ -179,7 +181,7 @@ def test_a_quiet_report_costs_two_requests_a_window_i3(days):
     warehouse.sync(api, back(100), days)
     api.asked.clear()
     report = warehouse.sync(api, back(35), days)
-    assert (report.state.why, len(api.asked)) == ("", 2 * len(report.windows))
+    assert (report.why, len(api.asked)) == ("", 2 * len(report.windows))
     assert len(report.windows) == {None: 1, 30: 2, 7: 9}[days]
 
 
@@ -208,12 +210,12 @@ def test_rows_that_their_own_days_lack_are_deleted_i1(length, lost, all_of_day, 
     api = Api(rows - gone)
     report = warehouse.sync(api, back(min(35, length)), days)
     expected = {row for row in gone if row[0] >= report.first}
-    if not report.state.why:
+    if not report.why:
         assert set(report.gone) == {key(row) for row in expected}
         single = [ask for ask in api.asked if ask[0] == ask[1]]
         assert days or len(single) <= (len({day for day, _ in expected}) + 1 if expected else 0)
     else:
-        assert "--allow-deletes" in report.state.why and len(expected) > 10
+        assert "--allow-deletes" in report.why and len(expected) > 10
 
 
 def test_rows_that_cannot_be_asked_for_wait_i2():
@@ -221,7 +223,7 @@ def test_rows_that_cannot_be_asked_for_wait_i2():
     warehouse.sync(Api(rows), back(50))
     api = Api({row for row in rows if row not in {(back(at), "aws") for at in (3, 9, 12)}})
     report = warehouse.sync(api, back(35), checks=2)
-    assert (report.state.why, len(report.gone), report.state.waiting) == ("", 2, 1)
+    assert (report.why, len(report.gone), report.waiting) == ("", 2, 1)
     assert warehouse.sync(api, back(35), checks=2).gone == [key((back(3), "aws"))]
 
 
@@ -230,7 +232,7 @@ def test_many_missing_rows_wait_for_a_person_i2():
     warehouse.sync(Api(dense(60)), back(50))
     api = Api(dense(60, "aws"))
     report = warehouse.sync(api, back(35))
-    assert "36 of 72 rows" in report.state.why and report.gone == []
+    assert "36 of 72 rows" in report.why and report.gone == []
     assert len(warehouse.sync(api, back(35), allow=True).gone) == 36
 
 
@@ -239,14 +241,14 @@ def test_a_report_whose_keys_are_restated_is_right_at_once_i1():
     warehouse = Warehouse()
     warehouse.sync(Api(dense(60, "aws")), back(50))
     report = warehouse.sync(Api(dense(60, "AWS")), back(35))
-    assert (report.state.why, len(report.gone)) == ("", 36)
+    assert (report.why, len(report.gone)) == ("", 36)
 
 
 def test_an_empty_report_deletes_nothing_i2():
     warehouse = Warehouse()
     warehouse.sync(Api(dense(5)), back(35))
     report = warehouse.sync(Api(), back(35))
-    assert (report.state.why, report.gone, report.state.waiting) == ("", [], 10)
+    assert (report.why, report.gone, report.waiting) == ("", [], 10)
     assert len(warehouse.sync(Api(), back(35), allow=True).gone) == 10
 
 
