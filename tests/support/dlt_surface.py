@@ -1,4 +1,4 @@
-"""Ways of running the source that dlt documents, each with what must come of it: the rows of the table in docs/dlt.md.
+"""Ways of running the source that dlt documents, each with what must come of it: the lines in docs/dlt.md.
 
 A case runs after a first load, and after rows have changed, come and gone in the API. So a case that compares with rows
 that it has dropped, or that loads only what has changed, is found out by its contents.
@@ -80,7 +80,7 @@ def limited(**limit):
     return change
 
 
-COMPLETE = "works: all rows, and the verdict is `complete`"
+COMPLETE = "works: the verdict is `complete`"
 SCD2 = {"disposition": "merge", "strategy": "scd2"}
 INSERT_ONLY = {"disposition": "merge", "strategy": "insert-only"}
 
@@ -89,7 +89,7 @@ WAYS = [
     *(
         Way(
             f'`pipeline.run(source, refresh="{mode}")`',
-            f"works: dlt {what}, and every row is loaded again. A reading that is not complete fails before the load",
+            f"works: dlt {what}, and every row is loaded again",
             options={"refresh": mode},
         )
         for mode, what in (
@@ -101,8 +101,7 @@ WAYS = [
     Way('`dlt.pipeline(..., refresh="drop_sources")`', "the same, at each run", pipeline={"refresh": "drop_sources"}),
     Way(
         '`pipeline.run(source, write_disposition="replace")`',
-        "works: every row is loaded, child tables included, and rows that are gone are not marked but removed. A "
-        "reading that is not complete fails before the load",
+        "works: every row is loaded, child tables included, and rows that are gone are removed",
         options={"write_disposition": "replace"},
     ),
     Way(
@@ -133,8 +132,7 @@ WAYS = [
     ),
     Way(
         "`source.add_limit(1)`",
-        "works: counts pages of the API, parents and children together; the verdict is `incomplete`, and nothing is "
-        "marked deleted. `count_rows` counts rows that are loaded, `max_time` seconds",
+        "works: counts pages of the API (`count_rows`: rows that are loaded); the verdict is `incomplete`",
         limited(max_items=1),
         tables=("entitlements",),
         verdicts={"entitlements": "incomplete"},
@@ -150,7 +148,7 @@ WAYS = [
     ),
     Way(
         "`add_limit`, or one of several organizations, with `replace` or `refresh`",
-        "refused: `write_disposition` or `refresh`, because the table would only have a part of its rows",
+        "refused: `write_disposition` or `refresh`; the table would have a part of its rows",
         limited(max_items=1),
         {"write_disposition": "replace"},
         refused="write_disposition",
@@ -165,7 +163,7 @@ WAYS = [
     Way("`add_limit` with `refresh`", "", limited(max_items=1), {"refresh": "drop_data"}, refused="refresh"),
     Way(
         "`apply_hints(incremental=...)`",
-        "refused: `incremental`; a sync loads what is new or changed, and a filter is a `WHERE` of your SQL",
+        "refused: `incremental`; a sync loads only what is new or changed",
         of_customers(incremental=dlt.sources.incremental("updated_at", initial_value="2026-01-01")),
         refused="incremental",
     ),
@@ -216,7 +214,7 @@ WAYS = [
     ),
     Way(
         "`source.customers.parallelize()`",
-        "refused: `parallelize`; the rate limit holds for all resources together",
+        "refused: `parallelize`",
         parallel,
         refused="parallelize",
     ),
@@ -225,5 +223,5 @@ WAYS = [
 
 
 def documented_rows():
-    """The rows of the table in docs/dlt.md, of these ways."""
-    return [f"| {way.title} | {way.outcome} |" for way in WAYS if way.outcome]
+    """The lines in docs/dlt.md, of these ways."""
+    return [f"- {way.title}: {way.outcome}" for way in WAYS if way.outcome]
