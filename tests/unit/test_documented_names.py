@@ -151,12 +151,8 @@ def test_options_of_the_dag_are_on_its_page():
     tree = ast.parse((ROOT / "pipelines" / "airflow" / "automatum_dag.py").read_text(encoding="utf-8"))
     [options] = [node.value for node in tree.body if isinstance(node, ast.AnnAssign) and node.target.id == "DEFAULTS"]
     table = TEXTS[DOCS / "airflow.md"].split("\n## Options")[1].split("\n## ")[0]
-    named = [
-        name
-        for line in table.splitlines()
-        if line.startswith("| `")
-        for name in re.findall("`(.*?)`", line.split("|")[1])
-    ]
+    lines = [line.partition("`: ")[0] + "`" for line in table.splitlines() if line.startswith("- `")]
+    named = [name for line in lines for name in re.findall("`(.*?)`", line)]
     assert sorted(named) == sorted(key.value for key in options.keys)
 
 
