@@ -50,14 +50,6 @@ def judge(answer: Mapping[str, Any], status: int, body: Body, words: Collection[
     return Outcome("accepted")
 
 
-def says_yes(text: str, words: Collection[str]) -> bool:
-    """Whether an answer that is plain text consists of a word that the configuration names.
-
-    The words that are known by default are not enough: a proxy's `OK` is plain text, too.
-    """
-    return bool(letters_and_digits(text)) and letters_and_digits(text) in {letters_and_digits(word) for word in words}
-
-
 def refuses_all(content: bytes, status: int) -> bool:
     """Whether the answer to a refused call says nothing else, so that the API took no line of the body.
 

@@ -30,7 +30,7 @@ from ..core.errors import (
 from ..core.redaction import redact
 from ..core.text import printable
 from ..endpoints import METERING_SCOPE
-from .answers import WORD_HINT, judge, refuses_all, says_yes
+from .answers import judge, refuses_all
 from .ledger.entries import Attempt, Outcome, State
 from .ledger.ledger import Ledger
 from .ledger.run import Run
@@ -50,7 +50,6 @@ _ABOUT_THE_BODY = frozenset({400, 409, 413, 422})
 """Statuses that refuse this body only. Any other refusal may be about the customer, the path or the application."""
 _NO_SCOPE = "insufficient scope"
 """The documented message of a 403 that meets every body."""
-_LONGEST_WORD = 60
 _LONGEST_CONTENT = 20_000
 """Bytes of an answer that are redacted; the ledger stores fewer characters."""
 _NOT_TAKEN = "The API took nothing: refused connection, 401 or 429."
@@ -286,15 +285,8 @@ class Sender:
         """End an attempt without a usable answer as unknown."""
         assert self._attempt is not None
         message = f"{error.status or 'no answer'}: {error.detail}"
-        kept = self._kept_content()
-        outcome = Outcome("unknown", message)
-        if error.status in (200, 201, 202) and says_yes(kept, self._yes_words):
-            outcome = Outcome("accepted")
-        elif error.status in (200, 201, 202) and kept and len(kept) <= _LONGEST_WORD and kept[0] not in "{[<":
-            outcome = Outcome("unknown", f"{message}; {WORD_HINT}")
-        if outcome.state == "unknown":
-            logger.warning("%s", error)
-        self._end([(line, outcome) for line in self._attempt.lines], error.status)
+        logger.warning("%s", error)
+        self._end([(line, Outcome("unknown", message)) for line in self._attempt.lines], error.status)
 
     def _kept_content(self) -> str:
         """The answer as the ledger keeps it: redacted and shortened."""

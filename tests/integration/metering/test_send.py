@@ -128,7 +128,7 @@ CASES = [
     Case("200 with an unknown status", True, Say(200, {"code": 200, "data": {"status": "in review"}}), "unknown", 200),
     Case("200 with a status of the setting", True, Say(200, {"code": 200, "data": {"status": "in review"}}),
          "accepted", 200, {"metering_yes_words": ["In review"]}),
-    Case("202 with text of the setting", True, Say(202, b"queued"), "accepted", 202,
+    Case("202 with text of the setting", True, Say(202, b"queued"), "unknown", 202,
          {"metering_yes_words": ["queued"]}),
     Case("answer dropped after acceptance", True, Say(reset=True), "unknown"),
     Case("reset before acceptance", False, Say(reset=True), "unknown"),

@@ -130,7 +130,7 @@ answers(
     lambda dimensions: {"code": 200, "data": {"results": [{"apiKey": one, "status": "ok"} for one in dimensions]}},
 )
 answers("taken: an empty object", {})
-answers("taken: a text", b"OK", names="metering_yes_words", metering_yes_words=["OK"])
+answers("taken: a text", b"OK")
 answers("taken, and the connection breaks: 502", {"code": 502, "message": "Bad gateway"}, 502)
 
 # Answers to usage that was refused
