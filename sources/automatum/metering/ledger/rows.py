@@ -295,7 +295,7 @@ def close_runs(connection: Connection, now: datetime) -> None:
     """Close the items of runs of which each line is in the ledger, or has an item of its own."""
     # The item of a run that has died is all that shows its calls until the next push finds out about them.
     calling = set(connection.scalars(select(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state == "sending")))
-    # A run that was restored from an export has no ids: only a person closes it.
+    # A run that an earlier checkout restored from an export has no ids: only a person closes it.
     is_open = (JOURNAL.c.kind == "run", JOURNAL.c.closed_at.is_(None), JOURNAL.c.line_ids.is_not(None))
     for row in connection.execute(select(JOURNAL).where(*is_open)).all():
         if row.subject in calling:
