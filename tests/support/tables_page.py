@@ -93,7 +93,7 @@ def columns():
             f"{table.description} {_place(table, endpoint)}",
             "\n".join(line(one) for one in own if _is_own(one, alike)),
         ]
-        if shared := [f"`{one.name}`" for one in own if not _is_own(one, alike)]:
+        if endpoint and (shared := [f"`{one.name}`" for one in own if not _is_own(one, alike)]):
             parts.append(f"And: {', '.join(shared)}.")
         if documented := [f"`{one.name}`" for one in own if one.origin == "documented"]:
             parts.append(f"Documented: {', '.join(documented)}.")
