@@ -33,7 +33,7 @@ _LINE = "needs the id of an open line; tests/integration/cli has each decision"
 _ORGANIZATIONS = "needs two organizations; tests/integration/sync/test_multi_org.py has them"
 ELSEWHERE = {
     "README.md": {"make demo": _PACKAGES, "python3 -m venv": _PACKAGES, ". ~": _PACKAGES, "pip": _PACKAGES},
-    "CONTRIBUTING.md": {"make": _TESTS, ".venv/bin/python -m pytest": _TESTS},
+    "CONTRIBUTING.md": {"make": _TESTS},
     "start.md": {
         **dict.fromkeys(("python3 -m venv ~", ". ~", "pip"), _PACKAGES),
         **dict.fromkeys(
