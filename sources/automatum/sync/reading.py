@@ -1,4 +1,4 @@
-"""One reading of a list, from its first page to its last, and whether it is clean.
+"""One reading of a list, from its first page to its last, and whether it is clean; and what a sweep saves of it.
 
 A clean reading proves by itself that every row was seen: one total on all pages, as many rows as that total, no key
 twice, each page the one that was asked for, and a last page that is not full. `docs/internals/completeness.md` has the
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
 from ..api.pages import Page
+from .results import Counts
 
 MOST_IDLE = 25
 """Pages in a row without a new row after which a reading ends."""
@@ -125,3 +127,36 @@ class Reading:
             self._partial = self._partial or (self.number if count < self.size else 0)
         else:
             self.ended = self.number >= self.pages and (count < self.size or bool(self._idle))
+
+
+@dataclass
+class SweepState:
+    """What a sweep knows, apart from the rows of its pages. The field names are the keys of the saved JSON.
+
+    Attributes:
+        page: Last page of the present reading that was read.
+        since: Epoch seconds at which its first page was read.
+        total: The total that was announced last.
+        readings: Number of whole readings before the present one.
+        order: Digest of the reading before (`Reading.order`), if the present one may be compared with it.
+        pages_read: Pages read, repetitions included.
+        extra: Pages read beyond one each.
+        gone: Rows that were seen, and deleted while the list was read.
+        alive: Keys of live rows that the list does not have (`Absence.alive`).
+        doubt: `Reading.doubt`.
+        drift: What moved, in words.
+        counts: What became of the rows.
+    """
+
+    page: int = 0
+    since: float = 0.0
+    total: int | None = None
+    readings: int = 0
+    order: str = ""
+    pages_read: int = 0
+    extra: int = 0
+    gone: int = 0
+    alive: list[str] = field(default_factory=list)
+    doubt: str = ""
+    drift: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)

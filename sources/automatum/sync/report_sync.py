@@ -123,9 +123,9 @@ class ReportSync(TableSync):
         days = {one.page: {key: day_of(key, self._table) for key in one.keys} for one in unfinished.pages}
         first = self._report.first
         own = [key for of_page in days.values() for key, day in of_page.items() if (day or first) >= first]
-        if doubt is None or not self._changes.are_loaded(own):
-            return {}
         state, known = unfinished.state, defaultdict[Ask, list[Answer]](list)
+        if doubt is None or not self._changes.are_loaded(own) or len(days) < len(state["asked"]):
+            return {}
         self._asked, self._ambiguous, self._doubt = state["asked"], state["ambiguous"], state["doubt"] or doubt
         self._report.fresh.update({date.fromisoformat(day): count for day, count in state["fresh"].items()})
         self._report.why, self._listed = self._doubt, set(own)

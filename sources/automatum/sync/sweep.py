@@ -11,7 +11,7 @@ that were seen, less those that are gone, must be as many as announced.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -23,7 +23,7 @@ from ..core.text import plural
 from ..schema.arrow_tables import Table
 from ..schema.records import Identified, Rows, is_unkeyed
 from .changes import Changes
-from .reading import Reading
+from .reading import Reading, SweepState
 from .rejections import Rejections
 from .results import Counts, KnownRows, PageRecord, Verdict
 
@@ -40,39 +40,6 @@ _SHORT_PAGE_READS = 2
 """How often a page that is shorter than announced, or another page than the one asked for, is asked for again."""
 
 Looked = list[tuple[Page, Identified]]
-
-
-@dataclass
-class SweepState:
-    """What a sweep knows, apart from the rows of its pages. The field names are the keys of the saved JSON.
-
-    Attributes:
-        page: Last page of the present reading that was read.
-        since: Epoch seconds at which its first page was read.
-        total: The total that was announced last.
-        readings: Number of whole readings before the present one.
-        order: Digest of the reading before (`Reading.order`), if the present one may be compared with it.
-        pages_read: Pages read, repetitions included.
-        extra: Pages read beyond one each.
-        gone: Rows that were seen, and deleted while the list was read.
-        alive: Keys of live rows that the list does not have (`Absence.alive`).
-        doubt: `Reading.doubt`.
-        drift: What moved, in words.
-        counts: What became of the rows.
-    """
-
-    page: int = 0
-    since: float = 0.0
-    total: int | None = None
-    readings: int = 0
-    order: str = ""
-    pages_read: int = 0
-    extra: int = 0
-    gone: int = 0
-    alive: list[str] = field(default_factory=list)
-    doubt: str = ""
-    drift: list[str] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
 
 
 class Sweep:

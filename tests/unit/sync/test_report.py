@@ -218,6 +218,25 @@ def test_rows_that_their_own_days_lack_are_deleted_i1(length, lost, all_of_day, 
         assert "--allow-deletes" in report.why and len(expected) > 10
 
 
+def test_a_run_that_asks_nothing_is_not_complete_i1():
+    """All answers are known, because the run before ended before its verdict: the last one is asked for again."""
+    for later, why in ((dense(60), ""), (dense(60) - {(TODAY, "aws")}, "the report changed between two runs")):
+        known = defaultdict(list)
+        for api, asked in ((Api(dense(60)), None), (Api(later), 1)):
+            report = Report("r", back(50), TODAY, None, {}, TODAY)
+            asks = report.read({ask: list(answers) for ask, answers in known.items()})
+            ask = next(asks, None)
+            while ask:
+                answer = api.answer(*ask)
+                known[ask].append(answer)
+                try:
+                    ask = asks.send(answer)
+                except StopIteration:
+                    ask = None
+            assert asked in (None, len(api.asked))
+        assert report.why == why
+
+
 def test_rows_that_cannot_be_asked_for_wait_i2():
     warehouse, rows = Warehouse(), dense(60)
     warehouse.sync(Api(rows), back(50))
