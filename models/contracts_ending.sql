@@ -5,6 +5,7 @@
 -- entitlement of the same customer and listing that begins at most renewal_gap_days after the last day, also if it is pending.
 -- auto_renew is null if the API does not say, which is not the same as false. It does not say whether the customer will renew;
 -- an open renewal offer is in offers_open. Contracts without a last day are not in it.
+WITH contracts AS MATERIALIZED (SELECT * FROM int_contracts)
 SELECT
   c.organization_id,
   c.entitlement_id,
@@ -32,7 +33,7 @@ SELECT
   c.successor_starts_on,
   c.successor_value,
   c.successor_currency
-FROM int_contracts AS c
+FROM contracts AS c
 CROSS JOIN model_settings AS s
 LEFT JOIN stg_customers AS k ON k.organization_id = c.organization_id AND k.customer_id = c.customer_id
 WHERE POSITION(',' || COALESCE(c.status, '') || ',' IN ',' || s.active_statuses || ',') > 0

@@ -5,7 +5,8 @@
 -- had. may_return: at most renewal_gap_days ago, when a renewal would still close the gap.
 -- It does not say why. A customer of a contract without a last day, or with one that begins later, has not left, nor has one
 -- that never had a contract. Entitlements that the API no longer lists do not count: absence is no end.
-WITH last_days AS (
+WITH contracts AS MATERIALIZED (SELECT * FROM int_contracts),
+last_days AS (
   SELECT
     c.organization_id,
     c.customer_id,
@@ -13,7 +14,7 @@ WITH last_days AS (
     MIN(c.starts_on) AS first_day,
     MAX(c.ends_on) AS last_day,
     COUNT(*) AS contracts
-  FROM int_contracts AS c
+  FROM contracts AS c
   WHERE c.customer_id IS NOT NULL
   GROUP BY c.organization_id, c.customer_id, c.vendor
   HAVING COUNT(*) = COUNT(c.ends_on)
@@ -34,7 +35,7 @@ SELECT
   s.today - l.last_day <= s.renewal_gap_days AS may_return
 FROM last_days AS l
 CROSS JOIN model_settings AS s
-JOIN int_contracts AS c
+JOIN contracts AS c
   ON c.organization_id = l.organization_id
   AND c.customer_id = l.customer_id
   AND c.vendor = l.vendor
