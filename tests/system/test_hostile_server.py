@@ -27,9 +27,9 @@ LONGEST = 300.0
 """Seconds. A quiet machine takes a tenth of it."""
 MOST_MEMORY = 700.0
 """MiB. A process with dlt, DuckDB and a few syncs of three rows takes about 250."""
-SYNC = "sync --json --max-requests 40 --no-wait"
-OTHERS = ("check", "sync --dry-run --no-wait", "apps list --no-wait")
-PUSH = "push --usage usage.csv --confirm --new-ledger --unchecked --no-wait"
+SYNC = "sync --json --max-requests 40 --max-wait 0"
+OTHERS = ("check", "sync --dry-run --max-wait 0", "apps list")
+PUSH = "push --usage usage.csv --confirm --new-ledger --unchecked --max-wait 0"
 WITH_DATABASE = ("sync", "push")
 OURS = {0, 65, 69, 75, 77, 78}
 ROOT = Path(__file__).parents[2]

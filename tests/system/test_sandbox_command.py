@@ -60,7 +60,7 @@ def test_without_limits_the_client_has_none_either(desk):
         given = exported(process, 4)
         desk.set(**{name: value for name, value in given.items() if name != "application_limits"})
         desk.set(application_limits=json.loads(given["application_limits"]))
-        assert desk.sync("--no-wait").code == 0
+        assert desk.sync("--max-wait", "0").code == 0
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)

@@ -13,7 +13,7 @@ from . import render
 from .commands import CommandApp, examples
 from .console import say_text, show_warning
 from .declared import END, runs
-from .options import longest_wait, stop_on_signals
+from .options import LOOK_WAIT, stop_on_signals
 from .reporter import Reporter
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 Scopes = Annotated[
     list[str] | None, typer.Option(help="A scope to have, in place of those that it has. Repeatable.", metavar="SCOPE")
 ]
-_SHARED = ("no_wait", "max_wait", *END)
 
 apps_app = CommandApp(
     help="The organization's OAuth applications: their scopes, a new secret, a deletion.", no_args_is_help=True
@@ -34,7 +33,7 @@ apps_app = CommandApp(
 
 
 @apps_app.command("list")
-@runs(*_SHARED)
+@runs(*END)
 def list_(reporter: Reporter, **given: Any) -> int:
     """List the applications; one request."""
     from ..operations.applications import list_applications
@@ -43,7 +42,7 @@ def list_(reporter: Reporter, **given: Any) -> int:
 
 
 @apps_app.command()
-@runs(*_SHARED)
+@runs(*END)
 def show(reporter: Reporter, id_: Id, **given: Any) -> int:
     """Show one application."""
     from ..operations.applications import find_application
@@ -54,7 +53,7 @@ def show(reporter: Reporter, id_: Id, **given: Any) -> int:
 @apps_app.command(
     epilog=examples("automatum apps update app_... --name Sync --scope read:customers --scope read:entitlements")
 )
-@runs(*_SHARED)
+@runs(*END)
 def update(
     reporter: Reporter,
     id_: Id,
@@ -83,7 +82,7 @@ def update(
 
 
 @apps_app.command()
-@runs(*_SHARED)
+@runs(*END)
 def delete(reporter: Reporter, id_: Id, yes: Yes = False, **given: Any) -> int:
     """Delete an application for good. Its tokens stop working at once; there is no way back. Asks before."""
     from ..operations.applications import delete_application
@@ -101,7 +100,7 @@ def delete(reporter: Reporter, id_: Id, yes: Yes = False, **given: Any) -> int:
         "automatum apps rotate app_... --store-in aws-secretsmanager://eu-central-1/automatum/api",
     ),
 )
-@runs(*_SHARED)
+@runs(*END)
 def rotate(
     reporter: Reporter,
     id_: OwnId = None,
@@ -147,7 +146,7 @@ def _open(given: dict[str, Any]) -> ApiSession:
     from ..config.settings import resolve_settings
 
     settings = resolve_settings(organization=given["organization"])
-    return connect(settings, stop=stop_on_signals(), max_wait=longest_wait(given["no_wait"], given["max_wait"]))
+    return connect(settings, stop=stop_on_signals(), max_wait=LOOK_WAIT)
 
 
 def _show_all(figures: render.Figures) -> None:

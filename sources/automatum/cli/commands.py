@@ -30,6 +30,11 @@ REMOVED = {
 """Commands of earlier versions, and what to run in place of each. Refused by name for two releases."""
 REMOVED_OPTIONS = {
     "sync --max-age": "Set sources.automatum.max_age, such as 26h.",
+    "sync --no-wait": "Use --max-wait 0.",
+    "push --no-wait": "Use --max-wait 0.",
+    "push settle --no-wait": "Use --max-wait 0.",
+    "check --max-wait": "Remove it: a check waits for 90 seconds at most.",
+    "check --database": "Remove it: a status says since when the client secret is in use.",
     "status --lock-wait": "Remove it: a status reads the copy of sync --read-copy, or waits ten seconds.",
 }
 """Options of earlier versions, each with its command, and what to do in place of each. Refused for two releases."""
@@ -97,9 +102,9 @@ def examples(*commands: str) -> str:
 
 
 EXIT_CODES = (
-    "Exit codes: 0 complete, 2 wrong arguments, 65 incomplete, old, or a line needs a decision,",
-    "69 API or destination unreachable, 70 a defect, 75 not finished: run again,",
-    "77 credentials or scope, 78 configuration, 130 interrupted.",
+    "Exit codes: 0 complete, 2 wrong arguments, 65 incomplete, old, or a line needs",
+    "a decision, 69 API or destination unreachable, 70 a defect, 75 not finished:",
+    "run again, 77 credentials or scope, 78 configuration, 130 interrupted.",
 )
 
 

@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PLACE = ("destination", "database", "dataset")
 END = ("organization", "as_json", "debug")
 REPORT = ("quiet", "notify", "notify_on", "metrics")
-WAITS = ("no_wait", "max_wait", "lock_wait")
+WAITS = ("max_wait", "lock_wait")
 
 
 def _option(kind: Any, default: Any, text: str, name: str = "", **settings: Any) -> tuple[Any, Any]:
@@ -47,25 +47,28 @@ OWN, SYNC = tuple(_PUSH), tuple(_SYNC)
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     **_PUSH,
     **_SYNC,
-    "destination": _option(str, DUCKDB, "A dlt destination; dlt's configuration has its credentials.", metavar="NAME"),
-    "database": _option(Path, DEFAULT_DATABASE, "File of the destination duckdb.", metavar="FILE"),
-    "dataset": _option(str, DEFAULT_DATASET, "Dataset (schema) of the tables.", metavar="NAME"),
+    "destination": _option(str, DUCKDB, "A dlt destination, such as postgres.", metavar="NAME"),
+    "database": _option(Path, DEFAULT_DATABASE, "DuckDB file.", metavar="FILE"),
+    "dataset": _option(str, DEFAULT_DATASET, "Dataset of the tables.", metavar="NAME"),
     "organization": _option(str | None, None, "One of the configured organizations.", "--organization", metavar="NAME"),
-    "no_wait": _option(bool, False, "Do not wait for the rate limit: exit 75 instead.", "--no-wait"),
     "max_wait": _option(
-        float | None, None, "Wait at most so long for the rate limit, else exit 75.", min=0.0, metavar="SECONDS"
+        float | None,
+        None,
+        "Longest wait for the rate limit. Then exit 75.",
+        min=0.0,
+        metavar="SECONDS",
     ),
     "lock_wait": _option(
-        float, LOCK_WAIT, "Wait so long for another run, or a reader of the DuckDB file.", min=0.0, metavar="SECONDS"
+        float, LOCK_WAIT, "Longest wait for another run, or a reader of the DuckDB file.", min=0.0, metavar="SECONDS"
     ),
-    "quiet": _option(bool, False, "Print one line if something changed or failed, else nothing.", "--quiet"),
-    "notify": _option(str | None, None, "Post the result here. `ps` shows it: prefer notify_url.", metavar="URL"),
+    "quiet": _option(bool, False, "Print one line if something changed or failed.", "--quiet"),
+    "notify": _option(str | None, None, "Post the result. `ps` shows it: set notify_url.", metavar="URL"),
     "notify_on": _option(str, "change", "When: trouble, change (or trouble), always, ping.", metavar="OCCASION"),
-    "metrics": _option(Path | None, None, "Write the result for Prometheus (textfile collector).", metavar="FILE"),
+    "metrics": _option(Path | None, None, "Write the result for Prometheus.", metavar="FILE"),
     "max_age": _option(str | None, None, "Exit 65 if the last complete sweep is older, such as 26h.", metavar="AGE"),
-    "as_json": _option(bool, False, "Print one JSON object on stdout, and nothing else there.", "--json"),
-    "log_json": _option(bool, False, "Log JSON lines on stderr.", "--log-json"),
-    "debug": _option(bool, False, "Log each request; show tracebacks.", "--debug"),
+    "as_json": _option(bool, False, "Print one JSON object on stdout, and nothing else there.", "--json", hidden=True),
+    "log_json": _option(bool, False, "Log JSON lines on stderr.", "--log-json", hidden=True),
+    "debug": _option(bool, False, "Log each request; show tracebacks.", "--debug", hidden=True),
 }
 
 
@@ -145,6 +148,6 @@ def _bounds(given: Mapping[str, Any]) -> dict[str, Any]:
     """What all that work with a destination have: where it is, and how long to wait."""
     return {
         "target": shared.target_of(given["destination"], given["dataset"], given["database"]),
-        "max_wait": shared.longest_wait(given.get("no_wait", False), given.get("max_wait")),
+        "max_wait": shared.longest_wait(given.get("max_wait")),
         "lock_wait": given["lock_wait"],
     }

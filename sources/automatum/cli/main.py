@@ -16,7 +16,7 @@ from .apps import apps_app
 from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
 from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
 from .models import models_app
-from .options import longest_wait, open_existing, prepare_for_rows, read_existing, stop_on_signals, target_of
+from .options import LOOK_WAIT, open_existing, prepare_for_rows, read_existing, stop_on_signals, target_of
 from .push import push_app
 from .reporter import Reporter
 
@@ -24,7 +24,7 @@ Tables = Annotated[
     list[str] | None,
     typer.Argument(metavar="TABLE", help="customers, entitlements, private_offers, analytics. Default: all allowed."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Forecast requests and time; one request per table.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Forecast; one request per table.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Check the data, too: keys, counts, children, history.")]
 Rows = Annotated[int, typer.Option(min=0, help="Number of rows.")]
 Limits = Annotated[
@@ -33,15 +33,18 @@ Limits = Annotated[
 ]
 Usage = Annotated[Path | None, typer.Option(help="CSV file to write: usage of the last hour, for `automatum push`.")]
 _NO_LIMITS = ((1_000_000, 60),)
-_LONGEST_CHECK = 90.0
-"""Seconds that a check waits for the rate limit by itself: its minute may be full, and a person looks on."""
 
 app = CommandApp(
     name="automatum",
     cls=Commands,
     help="Sync Automatum's customers, entitlements, private offers and analytics to DuckDB or a warehouse, and push "
     "usage to the marketplaces.",
-    epilog=lines("First: automatum demo. With credentials: automatum check, automatum sync.", *EXIT_CODES),
+    epilog=lines(
+        "First: automatum demo. With credentials: automatum check, automatum sync.",
+        "All commands: --debug logs each request; --json prints one JSON object, except",
+        "sandbox. sync, check, status: --log-json makes the log JSON lines.",
+        *EXIT_CODES,
+    ),
     no_args_is_help=True,
     add_completion=False,
 )
@@ -85,26 +88,21 @@ def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **g
 
 
 @app.command(epilog=examples("automatum check"))
-@runs(*PLACE, "no_wait", "max_wait", *END, "log_json")
+@runs(*END, "log_json")
 def check(reporter: Reporter, **given: Any) -> int:
     """Check credentials, scopes and limits; at most one request per table.
 
-    A check that has to wait more than 90 seconds for the rate limit exits 75, unless --max-wait allows it.
+    A check that has to wait more than 90 seconds for the rate limit exits 75.
     """
     from ..api.session import connect
     from ..config.settings import resolve_settings
     from ..config.toml_files import readable_secrets
     from ..operations.check import check as check_connection
-    from ..operations.status import secret_in_use
     from . import render
     from .console import show_warning
 
-    stop, target = stop_on_signals(), target_of(given["destination"], given["dataset"], given["database"])
-    prepare_for_rows(target)
-    settings = resolve_settings(organization=given["organization"])
-    max_wait = _LONGEST_CHECK if given["max_wait"] is None else given["max_wait"]
-    report = check_connection(connect(settings, stop=stop, max_wait=longest_wait(given["no_wait"], max_wait)))
-    report.secret = secret_in_use(target, settings, SystemClock(stop))
+    settings, stop = resolve_settings(organization=given["organization"]), stop_on_signals()
+    report = check_connection(connect(settings, stop=stop, max_wait=LOOK_WAIT))
     code = render.finish(report, given["as_json"], render.show_check)
     for file in readable_secrets():
         show_warning(f"Other users of this machine can read the secrets in {file}. Run: chmod 600 {file}")

@@ -34,14 +34,16 @@ if TYPE_CHECKING:
 READ_WAIT = 10.0
 """Seconds that a status waits for a program that writes to the DuckDB file: longer than a sync keeps it for a chunk."""
 
+LOOK_WAIT = 90.0
+"""Seconds that a check and `apps` wait for the rate limit: its minute may be full, and a person looks on."""
 _READ_MEANWHILE = "Close it there, or let each sync make a copy (--read-copy FILE), which a status then reads."
 
 
-def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
+def longest_wait(max_wait: float | None) -> float | None:
     """Seconds that a run may wait for quota; None for as long as it takes."""
     from ..api.rate_limit import NO_WAIT
 
-    return NO_WAIT if no_wait else max_wait
+    return None if max_wait is None else max(NO_WAIT, max_wait)
 
 
 def target_of(destination: str, dataset: str, database: Path) -> Target:

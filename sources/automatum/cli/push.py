@@ -79,8 +79,8 @@ def push_usage(context: typer.Context, usage: Usage = None, **given: Any) -> Non
     guarded(work, given["as_json"], given["debug"], reporter)
 
 
-@push_app.command("status", epilog=examples("automatum push status", "automatum push status --quiet --notify URL"))
-@declared("ledger_url", *REPORT, *END)
+@push_app.command("status", epilog=examples("automatum push status"))
+@declared("ledger_url", "quiet", *END)
 def push_status(**given: Any) -> None:
     """Show each open item with its money and the command that closes it, and the lines by state. Sends nothing."""
 

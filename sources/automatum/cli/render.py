@@ -193,8 +193,6 @@ def show_check(figures: Figures) -> None:
             f"Scopes that this configuration does not use: {' '.join(figures['excess_scopes'])}. Set the others: "
             "automatum apps update ID --scope SCOPE"
         )
-    if figures["secret"]:
-        say_text(_secret_line(figures["secret"]))
     say_text(f"Push usage: {'yes' if figures['can_push'] else 'no, it needs the scope write:metering'}")
     show_rows("window", {row["window"]: row for row in figures["windows"]}, "used", "limit")
     if figures["ok"]:

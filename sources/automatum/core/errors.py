@@ -282,7 +282,7 @@ class BudgetSpent(MoreToDo):
 class QuotaExhausted(MoreToDo):
     """The API's rate limit requires a longer wait than this run allows.
 
-    Run again at `resume_at`, or allow a longer wait (`--max-wait`, without `--no-wait`).
+    Run again at `resume_at`, or allow a longer wait (`--max-wait`).
     """
 
 

@@ -56,7 +56,6 @@ class CheckReport:
         can_push: Whether usage may be pushed.
         tables: The result for each table.
         excess: Scopes of the token that this configuration does not use.
-        secret: Since when the client secret is in use (`operations.status.secret_in_use`); None if it is not known.
         windows: The quota's windows after the check.
         errors: All errors. Missing scopes of named tables are one error.
         requests: API requests that the check sent.
@@ -67,7 +66,6 @@ class CheckReport:
     can_push: bool
     tables: dict[str, TableCheck] = field(default_factory=dict)
     excess: tuple[str, ...] = ()
-    secret: dict[str, Any] | None = None
     windows: list[dict[str, Any]] = field(default_factory=list)
     errors: list[AutomatumError] = field(default_factory=list)
     requests: int = 0
@@ -87,7 +85,6 @@ class CheckReport:
             "granted_scopes": None if self.granted is None else sorted(self.granted),
             "can_push": self.can_push,
             "excess_scopes": list(self.excess),
-            "secret": self.secret,
             "requests": self.requests,
             "token_requests": self.token_requests,
             "tables": {name: one.to_json() for name, one in self.tables.items()},

@@ -15,7 +15,7 @@ from dlt.common.pipeline import SupportsPipeline
 from ..api.overrides import resolve_endpoints
 from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
 from ..config.organizations import organization_names
-from ..config.settings import AutomatumSettings, parse_age, resolve_settings
+from ..config.settings import parse_age, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, format_age, instant, utc
 from ..core.errors import (
@@ -37,7 +37,6 @@ from ..sync.facts import (
     first_use,
     last_verdict,
     latest_use,
-    mark_of,
     too_old,
 )
 from ..sync.results import Verdict
@@ -53,7 +52,6 @@ from ..warehouse.sql import (
     read_latest,
     read_rows,
 )
-from ..warehouse.target import Target
 
 if TYPE_CHECKING:
     from ..sync.options import SyncOptions
@@ -289,24 +287,6 @@ def read_sweeps(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
         every = {names.get(owner, owner): _status(pipeline, now, owner) for owner in owners}
         return {"organizations": dict(sorted(every.items()))}
     return _status(pipeline, now, None)
-
-
-def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> dict[str, Any] | None:
-    """Since when the client secret of these settings is in use, as far as a destination knows; as `secret` in `status`.
-
-    Args:
-        target: The destination. It is no error if it cannot be read.
-        settings: Resolved settings.
-        clock: Time.
-    """
-    if target.missing:
-        return None
-    with suppress(AutomatumError):
-        figures = read_sweeps(target.existing(clock, Budget(clock), 0.0), clock.time())
-        own = figures["organizations"].get(settings.organization, {}) if "organizations" in figures else figures
-        secret: dict[str, Any] | None = own.get("secret")
-        return secret if secret and secret["mark"] == mark_of(settings) else None
-    return None
 
 
 def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:

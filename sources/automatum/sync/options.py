@@ -61,7 +61,7 @@ class SyncOptions:
 
     tables: tuple[str, ...] = ()
     organizations: tuple[str, ...] = option(
-        (), "A configured organization. Repeatable. Default: all of them.", list[str], "--organization"
+        (), "A configured organization. Repeatable.", list[str], "--organization", metavar="NAME"
     )
     target: Target = field(default_factory=_marketplace)
     pipelines_dir: str | None = option(None, "Folder of dlt's working folders. Default: dlt's own.", metavar="FOLDER")

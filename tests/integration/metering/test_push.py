@@ -675,7 +675,7 @@ def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller
     """I4, I5: exit 75 and when to come back. A push of other usage says that the rest is not sent."""
     rows, needed = rows_of(small), bodies_needed(rows_of(small))
     desk.set(application_limits=[[4, 3600]])
-    figures = teller.push(rows, "--confirm", "--no-wait", code=75)
+    figures = teller.push(rows, "--confirm", "--max-wait", "0", code=75)
     assert figures["verdict"] == "more_to_do"
     assert figures["requests"] + figures["token_requests"] == len(small.requests.all()) <= 4
     assert 0 < figures["lines"]["accepted"] < len(rows)
@@ -704,10 +704,10 @@ def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, tell
     desk.use(served)
     monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", reserve)
     desk.set(application_limits=[[20, 3600]])
-    assert desk.sync("customers", "--no-wait").code == 75
+    assert desk.sync("customers", "--max-wait", "0").code == 75
     reads = len(served.sandbox.requests.to("/api/v1/"))
     rows = rows_of(served.sandbox, back=(1,), most=4)
-    teller.push(rows, "--confirm", "--no-wait", "--unchecked", code=code)
+    teller.push(rows, "--confirm", "--max-wait", "0", "--unchecked", code=code)
     assert keys_of_bodies(taken_by(served.sandbox)) == (keys_of(rows) if code == 0 else keys_of([]))
     assert 0 < reads <= 20 * (1 - reserve)
     assert len(served.sandbox.requests.all()) <= 20

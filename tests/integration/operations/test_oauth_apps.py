@@ -580,7 +580,7 @@ def test_each_request_is_charged_to_the_quota(served, desk):
     desk.use(served)
     desk.set(application_limits=[[2, 3600]])
     assert desk.run("apps", "list").code == 0
-    ran = desk.run("apps", "list", "--no-wait", "--json")
+    ran = desk.run("apps", "list", "--json")
     assert ran.code == 75
     assert ran.json["resume_at"]
     assert len(served.sandbox.requests.all()) == 2

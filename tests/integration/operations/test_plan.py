@@ -129,7 +129,7 @@ def test_the_shortest_interval_of_a_schedule(large, desk, monkeypatch):
 def test_without_a_scope_or_room_it_says_so(small, desk, monkeypatch):
     monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", 0.0)
     desk.set(application_limits=[[2, 60]])
-    ran = desk.run("sync", "--dry-run", "--no-wait", "--json")
+    ran = desk.run("sync", "--dry-run", "--max-wait", "0", "--json")
     assert ran.code == EXIT_MORE_TO_DO
     (error,) = ran.json["errors"]
     assert error["resume_at"] > "2026"

@@ -104,6 +104,7 @@ def test_the_command(small, desk):
     assert ran.json["tables"]["customers"]["verdict"] == "complete"
     assert ran.json["ledgers"] == [], "nothing was pushed"
     assert 0 <= ran.json["tables"]["customers"]["age_seconds"] < 600
+    assert (ran.json["secret"]["age_days"], ran.json["secret"]["advice"]) == (0, "")
     shown = desk.run("status")
     assert shown.code == 0
     assert "customers" in shown.says

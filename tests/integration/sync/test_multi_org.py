@@ -310,7 +310,7 @@ def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_fo
 def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
     served = several(desk, start, limits=Limits(app_minute=4, app_hour=4), window_scale=1.0, customers=900)
     desk.set(application_limits=[[4, 3600]])
-    ran = desk.sync("--no-wait", "customers")
+    ran = desk.sync("--max-wait", "0", "customers")
     assert ran.code == 75 and ran.json["verdict"] == "more_to_do" and ran.json["resume_at"], ran
     assert all(one["resume_at"] for one in ran.json["organizations"].values())
     assert {entry.status for entry in served.sandbox.requests.all()} == {200}  # I4
@@ -384,7 +384,16 @@ def test_what_one_organization_has_not_sent_never_goes_out_with_anothers_credent
     # Not sent: the first body is refused for the moment.
     two.sandbox.faults.add("status", "/api/v1/metering", status=429, count=None, headers={"Retry-After": "7200"})
     stopped = desk.run(
-        "push", "--organization", "acme", "--usage", usage["acme"], "--confirm", "--new-ledger", "--no-wait", "--json"
+        "push",
+        "--organization",
+        "acme",
+        "--usage",
+        usage["acme"],
+        "--confirm",
+        "--new-ledger",
+        "--max-wait",
+        "0",
+        "--json",
     )
     assert stopped.code == 75 and stopped.json["lines"]["to_send"], stopped
     two.sandbox.faults.clear()

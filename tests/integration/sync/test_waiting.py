@@ -51,7 +51,7 @@ def test_a_short_wait_is_not_worth_a_load_package(site):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [["--no-wait"], ["--max-wait", "30"]])
+@pytest.mark.parametrize("options", [["--max-wait", "0"], ["--max-wait", "30"]])
 def test_a_run_that_must_not_wait_loads_and_says_when_to_come_back(start, desk, options):
     desk.use(start(**VOLUME))
     desk.set(application_limits=[[6, 60]])

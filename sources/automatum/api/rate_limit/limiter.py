@@ -31,7 +31,7 @@ _KEY = "sources.automatum.quota_url"
 IN_FLIGHT = 60.0
 """Seconds, twice the default timeout, for which a request without a recorded response (a crash) counts as sent now."""
 NO_WAIT = 1.0
-"""Seconds that a run with `--no-wait` may wait, because a new run for a shorter wait is not worthwhile."""
+"""Seconds that a run with `--max-wait 0` may wait, because a new run for a shorter wait is not worthwhile."""
 LONG_WAIT = 60.0
 """Seconds; the longest wait for a minute's window. A quiet run that waits longer looks like a hang."""
 _LOG_FROM = 1.0
@@ -202,9 +202,7 @@ class RateLimiter:
     ) -> None:
         left = budget.remaining_seconds()
         if max_wait is not None and waited + wait > max_wait:
-            bound = (
-                "this run must not wait" if max_wait <= NO_WAIT else f"this run may wait {max_wait:g} s (--max-wait)"
-            )
+            bound = "this run must not wait" if max_wait <= NO_WAIT else f"this run may wait {max_wait:g} s"
         elif left is not None and wait > left:
             bound = f"this run has {left:.0f} s left"
         else:
