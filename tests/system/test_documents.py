@@ -199,7 +199,7 @@ class Reader:
         """Start the sandbox as in another shell, and paste what it prints."""
         line = re.sub(r" --port \d+", "", part)
         server = subprocess.Popen(
-            ["sh", "-c", f"exec {line} --port 0"],
+            ["sh", "-c", f"exec {line} --port 0 --days 20"],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
