@@ -740,9 +740,8 @@ class Machine:
         if any(row["broken"] for row in self.rows[source]):
             return
         there = {key_of(row) for row in before[0] if not row["carried_from"]}
-        # A row whose time lies in the future, because the clock was set back, may belong to any hour.
-        vague = [one.about for one in result.plan.refusals if one.line_id is None]
-        doubted = {(about.get("customer_id"), about.get("dimension")) for about in vague}
+        # After the clock was set back, rows lie in the future, and hold all lines of their customer.
+        doubted = {one.about.get("customer_id") for one in result.plan.refusals if one.line_id is None}
         prices = defaultdict(set)
         for row in self.rows[source]:
             for grain in LENGTH:
@@ -754,7 +753,7 @@ class Machine:
             mixed = any(overlap(key, other) for other in (*wanted, *there))
             if key in there or late or mixed or len(prices[key]) > 1 or (vendor == "azure" and not units):
                 continue
-            if key[:2] in doubted:
+            if key[0] in doubted:
                 continue
             if key not in own or own[key]["state"] not in ("accepted", "confirmed"):
                 row = own.get(key)
