@@ -80,11 +80,13 @@ class Changes:
         """Whether the destination has the rows of a page that an earlier run has read, and none has to be loaded again.
 
         Args:
-            keys: Their keys, or ids of records without a key. Records that were rejected count as loaded.
+            keys: Their keys, or ids of records without a key. Those that were rejected then are rejected now.
         """
-        known, rejected = self._known.hashes, self._rejections.open
-        lacking = [key for key in keys if known.get(key, DELETED) in (DELETED, LOAD_AGAIN)]
-        return all(is_unkeyed(key) or key in rejected for key in lacking)
+        known, rejected = self._known.hashes, self._rejections
+        lacking = [key for key in keys if known.get(key, DELETED) in (DELETED, LOAD_AGAIN) and not is_unkeyed(key)]
+        if loaded := all(key in rejected.open for key in lacking):
+            rejected.failed.update(lacking)
+        return loaded
 
     def _same_lists(self, keys: Sequence[str], records: Sequence[Record]) -> bool:
         """Whether the destination has as many child rows of each record as the record has."""

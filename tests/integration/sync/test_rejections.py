@@ -78,10 +78,12 @@ def test_rows_are_deleted_though_others_are_rejected_i2(site):
 
 @pytest.mark.slow
 def test_a_sweep_with_rejected_records_is_resumed_i3(site):
-    site.served.lists = {"customers": [*BAD, *GOOD, *(f'{{"id":"d{i}"}}' for i in range(200))]}
+    deep = f'{{"id":"deep","x":{"[" * 300}{"]" * 300}}}'  # It has a key, and is not loaded either.
+    site.served.lists = {"customers": [*BAD, deep, *GOOD, *(f'{{"id":"d{i}"}}' for i in range(200))]}
     assert site.sync("customers", max_requests=2, chunk_rows=50).code == 75
     again = site.sync("customers", chunk_rows=50)
-    assert (again.code, again.tables["customers"]["rejected"], again.tables["customers"]["distinct"]) == (65, 4, 354)
+    assert (again.code, again.tables["customers"]["rejected"], again.tables["customers"]["distinct"]) == (65, 5, 355)
+    assert again.summary.requests == 3, "the last page of the run before, and two more"
     assert len(site.live("customers")) == 350
     assert {resolved for *_, resolved in rejected(site)} == {False}
 
