@@ -15,7 +15,7 @@ from ..core.extras import install_command, is_installed
 from .apps import apps_app
 from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
 from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
-from .models import models_app
+from .models import Into, models_app
 from .options import LOOK_WAIT, open_existing, prepare_for_rows, read_existing, stop_on_signals, target_of
 from .push import push_app
 from .reporter import Reporter
@@ -32,6 +32,7 @@ Limits = Annotated[
     typer.Option("--limit", metavar="LIMIT", help="Such as 20/minute, 500/hour or none. Default: the vendor's."),
 ]
 Usage = Annotated[Path | None, typer.Option(help="CSV file to write: usage of the last hour, for `automatum push`.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")]
 _NO_LIMITS = ((1_000_000, 60),)
 
 app = CommandApp(
@@ -142,6 +143,25 @@ def discover(reporter: Reporter, **given: Any) -> int:
 app.add_typer(push_app, name="push")
 app.add_typer(apps_app, name="apps")
 app.add_typer(models_app, name="models")
+
+
+@app.command(epilog=examples("automatum report --out report.html"))
+@runs(*PLACE, "as_json", "debug")
+def report(reporter: Reporter, out: Out = Path("report.html"), into: Into = None, **given: Any) -> int:
+    """Write one HTML page of answers from the views of `models create`: no script, nothing from the network."""
+    from ..core.private_files import replace_own
+    from ..operations.report import read_report
+    from .console import say, say_line
+
+    if not out.parent.is_dir():
+        raise ConfigurationError("--out", f"{out.parent} is not a folder.", "Create it, or name another file.")
+    with read_existing(target_of(given["destination"], given["dataset"], given["database"])) as (pipeline, _):
+        found = read_report(pipeline, into, SystemClock().time())
+    page = found.to_html()
+    replace_own(out, page.encode())
+    figures = {"file": str(out.resolve()), "bytes": len(page.encode()), **found.to_json()}
+    say(figures, given["as_json"], lambda: say_line(f"Wrote {out}, {len(page.encode()) // 1024} kB."))
+    return found.exit_code
 
 
 @app.command(epilog=examples("automatum sandbox --port 0 --customers 5000", "automatum sandbox --limit none"))

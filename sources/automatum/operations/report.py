@@ -1,0 +1,323 @@
+"""One HTML page of answers, made from the views of `automatum models`: figures, definitions, and the rows behind them.
+
+The page loads nothing and runs no script, so that it can be mailed and kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..core.clock import utc
+from ..core.errors import EXIT_COMPLETE, ConfigurationError
+from ..core.extras import install_command
+from ..endpoints import ORGANIZATION
+from ..warehouse.sql_client import sql_client
+from .model_files import read_models
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+FIRST_ROWS, MOST_ROWS = 12, 100
+"""Rows of a table that are shown, and rows that the page has. The others are counted; the view has them all."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A section of the page before it is read.
+
+    Attributes:
+        model: The mart that answers it.
+        title: Heading.
+        query: `{schema}` stands for the dataset of the views. The rows that need attention come first.
+        unit: What a row is, in the plural.
+        total: Column whose sum by `currency` is the figure of the section; empty: the number of rows is.
+        monthly: The figure is that of the last full month.
+        chart: Name of the chart in `charts`; empty for none.
+        figures: Query of the rows that the chart draws; empty: those of the table.
+    """
+
+    model: str
+    title: str
+    query: str
+    unit: str
+    total: str = ""
+    monthly: bool = False
+    chart: str = ""
+    figures: str = ""
+
+
+QUESTIONS = (
+    Question(
+        "sync_health",
+        "How fresh the data is",
+        """
+            SELECT table_name, organization_id, last_verdict, last_complete_at, days_old,
+            incomplete_since_then, rows_listed, open_items FROM {schema}.sync_health ORDER BY CASE WHEN
+            last_verdict = 'complete' THEN 1 ELSE 0 END, days_old DESC, table_name
+        """,
+        "tables",
+    ),
+    Question(
+        "usage_by_month",
+        "Usage that is not billed, or not known to be",
+        """
+            SELECT month, vendor, company_name, dimension, unresolved_lines, open_amount, refused_amount,
+            measured_amount, currency FROM {schema}.usage_by_month WHERE unresolved_lines > 0 ORDER BY
+            month, vendor, company_name, dimension
+        """,
+        "open sums",
+        "open_amount",
+    ),
+    Question(
+        "usage_by_month",
+        "Usage by month",
+        """
+            SELECT month, vendor, currency, SUM(measured_amount) AS measured_amount, SUM(accepted_amount) AS
+            accepted_amount, SUM(confirmed_amount) AS confirmed_amount, SUM(open_amount) AS open_amount,
+            SUM(refused_amount) AS refused_amount, SUM(written_off_amount) AS written_off_amount FROM
+            {schema}.usage_by_month GROUP BY month, vendor, currency ORDER BY month DESC, vendor, currency
+        """,
+        "sums",
+        "measured_amount",
+        monthly=True,
+    ),
+    Question(
+        "revenue_monthly",
+        "Revenue by month and marketplace",
+        """
+            SELECT month, vendor, currency, SUM(gross) AS gross, SUM(fee) AS fee, SUM(net) AS net,
+            SUM(refunds) AS refunds, MAX(restated_days) AS restated_days, MAX(open_days) AS open_days FROM
+            {schema}.revenue_monthly WHERE month IS NOT NULL GROUP BY month, vendor, currency ORDER BY month
+            DESC, vendor, currency
+        """,
+        "sums",
+        "net",
+        monthly=True,
+        chart="net_by_month",
+    ),
+    Question(
+        "contract_value_daily",
+        "Annual contract value",
+        """
+            SELECT c.day, c.vendor, c.currency, c.value, c.contracts, c.customers, c.contracts_left_out,
+            c.basis FROM {schema}.contract_value_daily AS c WHERE c.day = (SELECT MAX(day) FROM
+            {schema}.contract_value_daily) ORDER BY c.vendor, c.currency
+        """,
+        "sums",
+        "value",
+        chart="value_by_day",
+        figures="""
+            SELECT day, currency, SUM(value) AS value FROM {schema}.contract_value_daily WHERE day >=
+            (SELECT MAX(day) - 365 FROM {schema}.contract_value_daily) GROUP BY day, currency ORDER BY
+            currency, day
+        """,
+    ),
+    Question(
+        "contracts_ending",
+        "Contracts that end within 180 days",
+        """
+            SELECT ends_on, days_left, bucket, company_name, product_name, vendor, auto_renew, successor_id,
+            annual_value, currency FROM {schema}.contracts_ending ORDER BY ends_on, company_name,
+            entitlement_id
+        """,
+        "contracts",
+        "annual_value",
+        chart="value_by_bucket",
+    ),
+    Question(
+        "offers_open",
+        "Private offers that hang",
+        """
+            SELECT name, company_name, vendor, status, in_state_since, days_in_state, expires_on,
+            total_contract_value, currency FROM {schema}.offers_open WHERE hangs ORDER BY days_in_state
+            DESC, name, private_offer_id
+        """,
+        "offers",
+        "total_contract_value",
+    ),
+    Question(
+        "payments_due",
+        "Payments that are due next",
+        """
+            SELECT due_on, days_left, company_name, name, vendor, billing_term, amount, currency,
+            ended_before FROM {schema}.payments_due WHERE NOT is_over ORDER BY due_on, company_name,
+            private_offer_id, position
+        """,
+        "payments",
+        "amount",
+        chart="amount_by_month",
+    ),
+    Question(
+        "customers_left",
+        "Customers who left in the last 365 days",
+        """
+            SELECT left_on, company_name, vendor, first_day, lost_value, currency, may_return FROM
+            {schema}.customers_left WHERE days_ago <= 365 ORDER BY left_on DESC, company_name, customer_id
+        """,
+        "customers",
+        "lost_value",
+    ),
+)
+"""The sections, in the order of the page."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        question: What it answers.
+        rows: All rows of the answer.
+        figures: Rows that the chart draws.
+        month: The last full month, if the figure of the section is of a month.
+    """
+
+    question: Question
+    rows: list[dict[str, Any]]
+    figures: list[dict[str, Any]]
+    month: date | None = None
+
+    @property
+    def totals(self) -> dict[str, Decimal]:
+        """Currency to the sum of the section. Currencies are never added."""
+        totals: dict[str, Decimal] = {}
+        for row in self.rows if self.question.total else ():
+            amount, currency = row[self.question.total], row["currency"] or "unknown currency"
+            if amount is not None and self.month in (None, row.get("month")):
+                totals[currency] = totals.get(currency, Decimal(0)) + amount
+        return totals
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the page shows: the organization only if there are several."""
+        names = list(self.rows[0]) if self.rows else []
+        several = len({row.get(ORGANIZATION) for row in self.rows}) > 1
+        return [name for name in names if name != ORGANIZATION or several]
+
+    @property
+    def definition(self) -> str:
+        """What the numbers are, in the words of the model."""
+        return read_models()[self.question.model].description
+
+
+@dataclass
+class Report:
+    """What a dataset answers.
+
+    Attributes:
+        dataset: Dataset of the views.
+        made_at: When.
+        sections: The answers.
+    """
+
+    dataset: str
+    made_at: datetime
+    sections: list[Section] = field(default_factory=list)
+    exit_code: ClassVar[int] = EXIT_COMPLETE
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as one JSON object, with all rows."""
+        return {
+            "dataset": self.dataset,
+            "made_at": self.made_at.isoformat(),
+            "sections": [
+                {
+                    "title": one.question.title,
+                    "model": one.question.model,
+                    "definition": one.definition,
+                    "totals": one.totals,
+                    "rows": one.rows,
+                }
+                for one in self.sections
+            ],
+        }
+
+    def to_html(self) -> str:
+        """The report as one page.
+
+        Raises:
+            ConfigurationError: The packages of the extra `report` are missing.
+        """
+        try:
+            from jinja2 import Environment, StrictUndefined
+
+            from . import charts
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "report", f"needs the package {error.name}.", install_command("jinja2", "matplotlib")
+            ) from None
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters |= {"shown": _shown, "words": _words, "money": _money}
+        environment.tests["number"] = lambda value: isinstance(value, (Decimal, int)) and not isinstance(value, bool)
+        environment.tests["day"] = lambda value: isinstance(value, date)
+        template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
+        drawn = {
+            at: charts.DRAWN[one.question.chart](one.figures, f"chart{at}")
+            for at, one in enumerate(self.sections)
+            if one.question.chart and one.figures
+        }
+        return template.render(report=self, charts=drawn, first=FIRST_ROWS, most=MOST_ROWS)
+
+
+def read_report(pipeline: SupportsPipeline, into: str | None, now: float) -> Report:
+    """Read the answers from the views.
+
+    Args:
+        pipeline: The pipeline whose destination has the views.
+        into: Dataset of the views. None: that of the tables.
+        now: The present, in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: The views are not there.
+        DestinationError: The destination cannot be reached.
+    """
+    with sql_client(pipeline) as client:
+        dataset = into or str(client.dataset_name)
+        there = client.execute_sql(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'VIEW'", dataset
+        )
+        missing = sorted({one.model for one in QUESTIONS} - {name for (name,) in there})
+        if missing:
+            raise ConfigurationError(
+                "--into", f"{dataset} has no view {missing[0]}.", "Make the views first: automatum models create"
+            )
+        report = Report(dataset, utc(now))
+        last_month = (report.made_at.date().replace(day=1) - timedelta(days=1)).replace(day=1)
+        for question in QUESTIONS:
+            rows = _read(client, question.query, dataset)
+            figures = _read(client, question.figures, dataset) if question.figures else rows
+            report.sections.append(Section(question, rows, figures, last_month if question.monthly else None))
+    return report
+
+
+def _read(client: Any, query: str, dataset: str) -> list[dict[str, Any]]:
+    with client.execute_query(query.format(schema=f'"{dataset}"')) as cursor:
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:,.2f}"
+
+
+def _shown(value: Any, name: str = "") -> str:
+    """A value as a reader expects it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return _money(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, date):
+        return value.isoformat() if name != "month" else f"{value:%Y-%m}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
