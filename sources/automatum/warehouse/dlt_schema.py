@@ -119,8 +119,8 @@ def declare_tables(
     Args:
         schema: dlt's schema (`dlt.current.source_schema()`).
         tables: Table name to the table and the name of its resource.
-        existing: Names of tables that the destination has. dlt's readers of files see no others, and a load of other
-            tables would store a schema that says nothing of these.
+        existing: Names of tables that the destination has. Otherwise a load of other tables would store a schema that
+            says nothing of these.
     """
     for table, resource in tables.values():
         if schema.tables.get(table.name, {}).get("description") == table.description:
