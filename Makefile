@@ -18,7 +18,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
+.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -111,6 +111,10 @@ strip: setup
 # The servers of other shapes, and the table of docs/internals/fidelity.md with what came of them.
 fidelity: setup
 	FIDELITY=write $(BIN)/python -m pytest -q tests/integration/api/test_shapes.py tests/integration/metering/test_shapes.py
+
+# Each fault in each phase, and the table of docs/internals/faults.md with what came of it.
+faults: setup
+	FAULTS=write $(BIN)/python -m pytest -q tests/integration/test_fault_matrix.py
 
 # Every destination, and the table of docs/destinations.md with what came of it; DuckLake in an environment of its own.
 destinations: setup .venv-lake/.ready

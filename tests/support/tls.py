@@ -23,6 +23,7 @@ class Authority:
     """
 
     def __init__(self, folder: Path):
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Test authority")])
@@ -45,6 +46,12 @@ class Authority:
 
     def server_context(self, *names: str) -> ssl.SSLContext:
         """A server's context with a certificate for these host names or addresses."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate_file(*names))
+        return context
+
+    def certificate_file(self, *names: str) -> Path:
+        """A file with a key and a certificate for these host names or addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
         certificate = (
@@ -60,9 +67,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _draft(self, subject, key):
         now = datetime.datetime.now(datetime.timezone.utc)

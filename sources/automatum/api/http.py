@@ -209,7 +209,8 @@ def error_for(
         usage = method == "POST" and path.startswith(API_PREFIX)
         step = "If the API takes usage at another path, set sources.automatum.metering.path." if usage else ""
         return NotThere(method, path, status, detail, step, fields)
-    return RequestRefused(method, path, status, detail, "", fields)
+    step = "Compare sources.automatum.endpoints with the vendor's reference. If that agrees, ask Automatum about it."
+    return RequestRefused(method, path, status, detail, step, fields)
 
 
 def redirect_error(method: str, path: str, response: ApiResponse) -> ApiUnreachable:

@@ -50,21 +50,31 @@ IDLE_SECONDS = 1.0
 """Seconds that a run leaves the file open after it used it."""
 _MEMORY = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
-_creating = threading.Lock()
 
 
 def create_file(database: Path) -> None:
     """Create a DuckDB file in `STORAGE_VERSION`; leave an existing one as it is.
 
     Afterwards each connection writes this version. It can only be set while a file is created, and dlt has no option
-    for it. No error is raised: the connection that follows meets it, too.
+    for it. The file appears whole or not at all: on a full disk DuckDB leaves one that nobody can open.
+
+    Raises:
+        DestinationError: The file cannot be created.
     """
     import duckdb
 
-    # Two connections of one process to one file must be configured alike.
-    with _creating, contextlib.suppress(duckdb.Error):
-        if not database.exists():
-            duckdb.connect(str(database), config={"storage_compatibility_version": STORAGE_VERSION}).close()
+    if database.exists():
+        return
+    made = database.with_name(f".{database.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        duckdb.connect(str(made), config={"storage_compatibility_version": STORAGE_VERSION}).close()
+        with contextlib.suppress(FileExistsError):  # another program was faster
+            os.link(made, database)
+    except (duckdb.Error, OSError) as error:
+        step = "Check that the disk has space and that the folder is yours to write."
+        raise DestinationError(f"{database} cannot be created: {first_line(error)}", step) from None
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def check_copy(copy: Path) -> None:

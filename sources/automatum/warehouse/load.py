@@ -211,8 +211,13 @@ class PackageWriter:
         """Normalize and load the package; see `DuckDbWriter`."""
         _step(self._pipeline.normalize)
         if creates:
-            with open_client(self._pipeline) as client:
-                create_tables(client, force=True)
+            try:
+                with open_client(self._pipeline) as client:
+                    create_tables(client, force=True)
+            except Exception as error:
+                # If the connection is lost for good, dlt fails to roll back, with an AttributeError.
+                lost = error.__context__ if isinstance(error, AttributeError) else None
+                raise WriteFailed("load", lost or error) from error
         _step(self._pipeline.load)
 
     def drop(self) -> None:
