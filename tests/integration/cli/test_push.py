@@ -586,7 +586,6 @@ def test_help(name, desk):
     assert ran.code == 0, ran
     if name != "ledger":
         assert "--ledger-url" in ran.out
-        assert "--json" in ran.out
     if name is None:
         for word in ("--usage", "--grain", "--late-ok", "--confirm", "--map", "status", "settle", "events", "export"):
             assert word in ran.out

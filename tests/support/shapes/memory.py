@@ -108,7 +108,10 @@ class _InMemory:
     def _prepare(self, pipeline):
         self._start(self._site.prior(), compares=True)
 
-    def _delete(self, pipeline, gone):
+    def _delete(self, pipeline):
+        gone = self._take_gone()
+        self.result.counts.deleted += len(gone)
+        self.prior.known.hashes.update(dict.fromkeys(gone, DELETED))
         self._site.mark_deleted(gone)
         return iter(())
 
