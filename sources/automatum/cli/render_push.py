@@ -199,6 +199,8 @@ def _time(line: Mapping[str, Any]) -> str:
 def _units(line: Mapping[str, Any]) -> str:
     names = {"asked": "asked_units", "accepted": "accepted_units", "carried": "carried_units", "open": "open_units"}
     numbers = [f"{name} {format_decimal(line[key] or Decimal(0))}" for name, key in names.items()]
+    if line["state"] == "unknown":
+        numbers[1] = "accepted ?"  # Nobody knows.
     amount = format_money(line["open_amount"], line["currency"])
     return f"{', '.join(numbers)} at {format_decimal(line['price'])}: {amount} open"
 

@@ -54,30 +54,32 @@ WITH own AS (
     SELECT {_DIMENSIONS.parent_key} AS entitlement_id, key, {plain(f"TRY_CAST(price AS DECIMAL(38, {SCALE}))")} AS price
     FROM {_DIMENSIONS.table} WHERE key <> ''
 ), pairs AS (
-    SELECT a.*, e.id, e.vendor AS on_vendor, e.currency, k.keys,
+    SELECT a.*, e.id, e.vendor AS on_vendor, e.currency, d.key, d.price,
+        e.id IN (SELECT entitlement_id FROM dimensions) AS listed,
         a.entitlement_id IN ('', e.id) AS named, named AND coalesce(e.vendor = a.vendor, true) AS there,
         CASE WHEN a.day < e.starts THEN concat(e.id, ' begins on ', e.starts)
             WHEN a.day > e.ends THEN concat(e.id, ' ended on ', e.ends)
             WHEN e.status IS NULL OR e.status IN ('active', 'subscribed') THEN NULL
             WHEN e.ends <= $today AND NOT regexp_matches(e.status, 'pending|suspend|pause|draft|not.?started') THEN NULL
             ELSE concat(e.id, ' is ', e.status) END AS inactive,
-        there AND inactive IS NULL AS live,
-        (SELECT list(DISTINCT d.price ORDER BY d.price) FILTER (d.price IS NOT NULL) FROM dimensions d
-            WHERE d.entitlement_id = e.id AND d.key = a.dimension) AS prices
+        there AND inactive IS NULL AS live
     FROM asked a JOIN entitled e ON e.customer_id = a.customer_id AND coalesce(e.listing_id = a.listing_id, true)
-    LEFT JOIN (SELECT entitlement_id, list(DISTINCT key) AS keys FROM dimensions GROUP BY 1) k
-        ON k.entitlement_id = e.id
+    LEFT JOIN dimensions d ON d.entitlement_id = e.id AND d.key = a.dimension
 ), found AS (
     SELECT {_KEY}, bool_or(named) AS has_named, bool_or(there) AS has_there, bool_or(live) AS has_live,
         min(on_vendor) FILTER (named) AS other, list(inactive ORDER BY id) FILTER (there)[:5] AS reasons,
-        bool_and(keys IS NOT NULL) FILTER (live) AS all_known,
-        list_sort(list_distinct(flatten(list(keys) FILTER (live)))) AS keys,
-        list(id ORDER BY id) FILTER (live AND list_contains(keys, dimension)) AS offering,
-        coalesce(offering, list(id ORDER BY id) FILTER (live AND keys IS NULL)) AS fitting,
+        bool_and(listed) FILTER (live) AS all_known,
+        list(DISTINCT id ORDER BY id) FILTER (live AND key IS NOT NULL) AS offering,
+        coalesce(offering, list(DISTINCT id ORDER BY id) FILTER (live AND NOT listed)) AS fitting,
         CASE WHEN count(DISTINCT coalesce(currency, '')) FILTER (live) = 1 THEN min(currency) FILTER (live) END
             AS currency,
-        list_sort(list_distinct(flatten(list(prices) FILTER (live)))) AS prices
+        list(DISTINCT price ORDER BY price) FILTER (live AND price IS NOT NULL) AS prices
     FROM pairs GROUP BY {_KEY}
+), others AS (
+    -- Only of what no entitlement offers: for each line, the keys of its entitlements would take most of the memory.
+    SELECT {_KEY}, string_agg(DISTINCT dimensions.key, ', ' ORDER BY dimensions.key) AS keys
+    FROM pairs SEMI JOIN (FROM found WHERE all_known AND offering IS NULL) USING ({_KEY})
+    JOIN dimensions ON dimensions.entitlement_id = pairs.id WHERE live GROUP BY {_KEY}
 )
 SELECT a.*, f.currency, f.prices, CASE
     WHEN $customers AND c.id IS NULL
@@ -97,12 +99,12 @@ SELECT a.*, f.currency, f.prices, CASE
     THEN concat('listing_id: no entitlement of ', a.customer_id, ' for ', a.listing_id, ' was active on ', a.day, ' (',
         array_to_string(reasons, ', '), ', as of the last sync)')
     WHEN all_known AND offering IS NULL
-    THEN concat('dimension: ', a.dimension, ' is not among those of the entitlement: ', array_to_string(keys, ', '))
+    THEN concat('dimension: ', a.dimension, ' is not among those of the entitlement: ', keys)
     WHEN a.entitlement_id = '' AND len(fitting) > 1
     THEN concat('entitlement_id is missing: ', a.customer_id, ' has ', len(fitting), ' active entitlements for ',
         a.listing_id, ' with ', a.dimension, ' (', array_to_string(fitting[:5], ', '), '); name the one that was used')
     END AS wrong
-FROM asked a LEFT JOIN found f USING ({_KEY}) LEFT JOIN own c ON c.id = a.customer_id
+FROM asked a LEFT JOIN found f USING ({_KEY}) LEFT JOIN others USING ({_KEY}) LEFT JOIN own c ON c.id = a.customer_id
 """
 
 

@@ -177,9 +177,12 @@ FROM checked WHERE refused IS NOT NULL
 
 
 def connect() -> DuckDBPyConnection:
-    """A connection to an empty database in memory that reaches nothing else. Moments without a zone are UTC."""
+    """A connection to an empty database in memory that reaches nothing else. Moments without a zone are UTC.
+
+    One thread: a second one takes 40 MB for 100,000 lines.
+    """
     connection = duckdb.connect(":memory:")
-    connection.execute("SET enable_external_access = false; SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false; SET TimeZone = 'UTC'; SET threads = 1")
     return connection
 
 
