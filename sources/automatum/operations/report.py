@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..core.clock import utc
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from ..core.extras import install_command
+from ..core.process import MOST_DUCKDB_MEMORY
 from ..endpoints import ORGANIZATION
+from ..warehouse.duckdb_file import is_duckdb
 from ..warehouse.sql_client import sql_client
 from .model_files import read_models
 
@@ -276,6 +278,8 @@ def read_report(pipeline: SupportsPipeline, into: str | None, now: float) -> Rep
         DestinationError: The destination cannot be reached.
     """
     with sql_client(pipeline) as client:
+        if is_duckdb(pipeline):  # A sync manages with little; views over 100,000 rows do not.
+            client.execute_sql(f"SET memory_limit = '{MOST_DUCKDB_MEMORY // 10**6}MB'")
         dataset = into or str(client.dataset_name)
         there = client.execute_sql(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'VIEW'", dataset
