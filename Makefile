@@ -18,7 +18,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
+.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push package notebooks strip dbt dbt-models memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -107,6 +107,14 @@ notebooks: setup
 # Before a commit: take out of the notebooks what running them has left.
 strip: setup
 	$(BIN)/python notebooks/strip.py notebooks/*.ipynb
+
+# The dbt project, with dbt 1.10 and 1.11 on DuckDB and Postgres, each in full and empty. Asks the package index.
+dbt: setup
+	DBT=all $(BIN)/python -m pytest tests/system/test_dbt.py
+
+# Generate dbt/models and dbt/seeds from models/.
+dbt-models: setup
+	DBT=write $(BIN)/python -m pytest -q tests/unit/operations/test_dbt_project.py
 
 # The servers of other shapes, and the table of docs/internals/fidelity.md with what came of them.
 fidelity: setup
