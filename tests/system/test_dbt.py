@@ -143,5 +143,5 @@ def test_dbt_builds_the_rows_that_the_views_have(project, stage, content):
         assert found_names == names, mart
         assert plain(found, names) == plain(expected, names), mart
         assert bool(expected) is (content == "full") or mart == "sync_health"
-    # The sandbox's clock is long past.
-    assert "ERROR STALE" in project.dbt("source", "freshness", code=1)
+    if content == "full":  # The sandbox's clock is long past.
+        assert "ERROR STALE" in project.dbt("source", "freshness", code=1)
