@@ -6,12 +6,17 @@ asks for. With the environment variable PICTURES, each picture is saved in that 
 
 import json
 import os
+from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
 
+import duckdb
 import matplotlib.pyplot as plt
 from matplotlib.legend import Legend
 from matplotlib.text import Text
+
+from tests.support.answers import Answers
+from tests.support.destinations.places import dicts
 
 _SHOWN = []
 _TOUCH = 1.0
@@ -98,3 +103,14 @@ def _overlap(a, b):
     wide = min(a.x1, b.x1) - max(a.x0, b.x0)
     high = min(a.y1, b.y1) - max(a.y0, b.y0)
     return wide > _TOUCH and high > _TOUCH
+
+
+def answers(path):
+    """The answers of a database, computed a second time from its tables: name of a view to its rows."""
+    today = datetime.now(timezone.utc).date()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        found = Answers(lambda table: dicts(connection, f"SELECT * FROM automatum.{table}"), today)
+        return {name: getattr(found, name)() for name in ("contracts_ending", "offers_open", "usage_by_month")} | {
+            "contract_value_daily": [one for one in found.contract_value_daily() if one["day"] == today],
+            "retention_monthly": found.retention_monthly(),
+        }

@@ -11,7 +11,6 @@ import shutil
 from collections import Counter, defaultdict
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -23,7 +22,7 @@ from tests.support import ROOT
 from tests.support.desk import api_requests
 
 FOLDER = ROOT / "notebooks"
-NAMES = ("01_quickstart", "02_revenue_and_metering")
+NAMES = ("01_quickstart", "02_revenue_and_renewals", "03_usage_and_offers")
 MARKETPLACES = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
 OKABE_ITO = {"000000", "E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7", "999999"}
 
@@ -136,9 +135,7 @@ def test_the_quickstart_shows_what_the_api_holds_and_what_a_second_sync_changed(
         secret="served.client_secret",
         first="first.to_json()",
         second="second.to_json()",
-        forecast="forecast.requests",
         changed="changed.reset_index().to_dict('records')",
-        read="len(customers)",
         rows="{table: sandbox.rows.all(table) for table in ('customers', 'entitlements', 'private_offers')}",
         held="{one: query(f'SELECT id FROM {one} WHERE _deleted_at IS NULL').id.tolist() for one in "
         "('customers', 'entitlements', 'private_offers')}",
@@ -151,11 +148,10 @@ def test_the_quickstart_shows_what_the_api_holds_and_what_a_second_sync_changed(
     presentable(run.pictures)
     told = run.told
     # Three, five and two pages, and the windows of a report with their proofs.
-    assert 10 < told["forecast"] <= told["first"]["requests"] < 30
+    assert 10 < told["first"]["requests"] < 30
     assert told["first"]["verdict"] == told["second"]["verdict"] == "complete"
-    assert told["read"] == 240
-    # A forecast, a sync, the customers alone, a sync, and the URL of the one that is gone, after that of a listed one.
-    assert sum("/analytics/" not in path for path in told["asked"]) == 3 + 10 + 3 + 10 + 2
+    # A sync, a sync, and the URL of the one that is gone, after that of a listed one.
+    assert sum("/analytics/" not in path for path in told["asked"]) == 10 + 10 + 2
     for table, rows in told["rows"].items():
         assert sorted(told["held"][table]) == sorted(row["id"] for row in rows)
     counted = Counter((one["before"] == "absent", one["now"]) for one in told["changed"])
@@ -186,17 +182,31 @@ def _shows_revenue(run, records):
         assert f"12 months brought {sum(expected) / 10**3:,.0f} thousand {currency} net" in picture["title"]
 
 
-def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(kernel):
-    """I1: each bar is the API's amounts in one currency. I5: the unknown are settled, and nothing goes twice."""
+ANSWERS = "tests.support.pictures.answers(target.database)"
+
+
+def test_the_second_notebook_shows_contract_value_retention_and_what_ends(kernel):
+    """Each bar and title is what a second computation says, in one currency."""
+    before = sorted(FOLDER.iterdir())
+    run = Run("02_revenue_and_renewals", FOLDER, kernel / "told.json", secret="served.client_secret", answers=ANSWERS)
+    stays_clean(run, FOLDER, before)
+    assert run.printed("stderr") == {}
+    presentable(run.pictures)
+    answers = run.told["answers"]
+    _shows_value(run.picture("of the annual contract value"), answers["contract_value_daily"])
+    _shows_retention(run.picture("of a year ago is still there"), answers["retention_monthly"])
+    _shows_renewals(run.picture("end within 90 days"), answers["contracts_ending"])
+
+
+def test_the_third_notebook_shows_offers_and_bills_each_line_once(kernel):
+    """I5: the unknown are settled, and nothing goes twice; the pictures are what a second computation says."""
     before = sorted(FOLDER.iterdir())
     run = Run(
-        "02_revenue_and_metering",
+        "03_usage_and_offers",
         FOLDER,
         kernel / "told.json",
         secret="served.client_secret",
-        entitlements="sandbox.rows.all('entitlements')",
-        offers="sandbox.rows.all('private_offers')",
-        soon="len(soon)",
+        answers=ANSWERS,
         usage="usage.to_dict('records')",
         dry="dry.lines",
         pushed="pushed.lines",
@@ -208,10 +218,8 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
     stays_clean(run, FOLDER, before)
     presentable(run.pictures)
     told = run.told
-    active = [row for row in told["entitlements"] if row["status"] == "active"]
-    _shows_value(run.picture("of the active contract value"), active)
-    _shows_renewals(run.picture("end within 90 days"), active, told["soon"])
-    _shows_offers(run.picture("private offers"), told["offers"])
+    _shows_offers(run.picture("private offers"), told["answers"]["offers_open"])
+    _shows_usage(run.picture("of the usage in"), told["answers"]["usage_by_month"])
     lines = len(told["usage"])
     assert lines >= 12
     assert told["dry"] == {**dict.fromkeys(told["dry"], 0), "to_send": lines}
@@ -235,90 +243,83 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
     # Usage that names its entitlement has a body of its own.
     pairs = {(row["customer_id"], row["listing_id"], str(row["entitlement_id"])) for row in told["usage"]}
     assert len(told["sent"]) == len(told["bodies"]) == len(pairs) >= 12
-    _shows_outcome(run.picture("usage lines"), lines, told["pushed"])
     # The two answers that were lost are told of, in the cell that pushed, and nothing else is.
     said = run.printed("stderr")
     assert list(said) == ["push"]
     assert said["push"].count("\n") == said["push"].count("is not known, so it is not sent again") == 2
 
 
-def _sums(rows, key):
+def _sums(rows, key, name="value"):
     """Currency to key to the exact sum of the values."""
     found = defaultdict(lambda: defaultdict(Decimal))
     for row in rows:
-        found[row["currency"]][key(row)] += Decimal(row["value"] or 0)
+        found[row["currency"]][key(row)] += Decimal(row[name] or 0)
     return found
 
 
-def _shows_value(picture, active):
-    sums = _sums(active, lambda row: row["vendor"])
-    assert {panel["title"] for panel in picture["panels"]} == set(sums) == {"USD", "EUR", "GBP"}
+def _shows_value(picture, daily):
+    sums = _sums(daily, lambda row: row["vendor"])
+    assert {panel["title"] for panel in picture["panels"]} == set(sums) >= {"USD", "EUR", "GBP"}
     names = picture["panels"][0]["names"]
-    assert set(names) == {MARKETPLACES[row["vendor"]] for row in active}
     for panel in picture["panels"]:
         currency = panel["title"]
         assert of_currency(panel, picture) == {currency}
         by_name = {MARKETPLACES[vendor]: amount for vendor, amount in sums[currency].items()}
         close([bar["width"] for bar in panel["bars"]], [by_name.get(name, Decimal(0)) for name in names], 10**3)
-    main = max(sums, key=lambda currency: sum(row["currency"] == currency for row in active))
+    contracts = Counter()
+    for row in daily:
+        contracts[row["currency"]] += row["contracts"]
+    main = contracts.most_common(1)[0][0]
     most = max(sums[main], key=sums[main].get)
     assert f"{MARKETPLACES[most]} holds {sums[main][most] / sum(sums[main].values()):.0%}" in picture["title"]
     assert f"in {main}" in picture["title"]
-    unpriced = sum(row["value"] is None for row in active)
-    left_out = f", of which {unpriced} have no value and are not shown" if unpriced else ""
-    assert f"{len(active)} active entitlements{left_out}." in picture["note"]
+    assert f"{sum(contracts.values())} contracts run" in picture["note"]
 
 
-def _shows_renewals(picture, active, soon):
-    today = date.today()
-    first = today.replace(day=1)
-    dated = [row for row in active if row["endDate"] and date.fromisoformat(row["endDate"]) >= today]
-    due = [row for row in dated if date.fromisoformat(row["endDate"]) < first.replace(year=first.year + 1)]
-    near = [row for row in due if date.fromisoformat(row["endDate"]) <= today + timedelta(days=90)]
-    assert soon == len(near)
-    by_hand = sum(row.get("autoRenew") is False for row in near)
-    assert picture["title"].startswith(f"{by_hand} of the {len(near)} contracts")
-    assert picture["note"].startswith(f"{today:%B} starts today")
+def _shows_retention(picture, rows):
+    last = max(row["month"] for row in rows)
+    rows = sorted((row for row in rows if row["month"] == last), key=lambda row: (-row["customers"], row["currency"]))
+    (panel,) = picture["panels"]
+    assert panel["names"] == [row["currency"] for row in rows]
+    shares = [Decimal(row[f"{kind}_retention"]) * 100 for kind in ("gross", "net") for row in rows]
+    close([bar["width"] for bar in panel["bars"]], shares, 1)
+    assert picture["title"].startswith(f"{float(shares[0]):.0f} % of the contract value in {rows[0]['currency']}")
 
-    def place(row):
-        end = date.fromisoformat(row["endDate"])
-        return [True, None, False].index(row.get("autoRenew")), (end.year - first.year) * 12 + end.month - first.month
 
-    sums = _sums(due, place)
+def _shows_renewals(picture, ending):
+    near = [row for row in ending if row["days_left"] <= 90]
+    assert f"of the {len(near)} contracts that end within 90 days" in picture["title"]
+    sums = _sums(ending, lambda row: row["bucket"])
     assert {panel["title"] for panel in picture["panels"]} == set(sums)
     for panel in picture["panels"]:
-        currency = panel["title"]
-        assert of_currency(panel, picture) == {currency}
-        places = [(renewal, month) for renewal in range(3) for month in range(12)]
-        close([bar["height"] for bar in panel["bars"]], [sums[currency][one] for one in places], 10**3)
+        assert of_currency(panel, picture) == {panel["title"]}
+        assert len(panel["bars"]) == 4 * 5
+        stacked = [sum(Decimal(bar["height"]) for bar in panel["bars"][place::5]) for place in range(5)]
+        close(stacked, [sums[panel["title"]][bucket] for bucket in (30, 60, 90, 120, 180)], 10**3)
 
 
 def _shows_offers(picture, offers):
-    steps = {"created": len(offers)}
-    for step in ("sent", "viewed", "accepted"):
-        steps[step] = sum(row.get(f"{step}At") is not None for row in offers)
+    hanging = [row for row in offers if row["hangs"]]
+    oldest = max(row["days_in_state"] for row in offers)
+    assert picture["title"].startswith(f"{len(hanging)} of {len(offers)} open private offers hang")
+    assert picture["title"].endswith(f"waits for {oldest} days")
     (panel,) = picture["panels"]
-    assert panel["names"] == list(steps)
-    assert [bar["width"] for bar in panel["bars"]] == list(steps.values())
-    lost = {now: steps[before] - steps[now] for before, now in pairwise(steps)}
-    assert picture["title"].startswith(f"{steps['accepted']} of {steps['created']} private offers were accepted")
-    assert picture["title"].endswith(f"before being {max(lost, key=lost.get)}")
+    counts = Counter((row["hangs"], row["status"]) for row in offers)
+    expected = [counts[hangs, name] for hangs in (True, False) for name in panel["names"]]
+    assert [bar["width"] for bar in panel["bars"]] == expected
 
 
-def _shows_outcome(picture, lines, pushed):
-    (panel,) = picture["panels"]
-    assert panel["names"] == ["dry run", "after the push", "after the events"]
-    widths = [bar["width"] for bar in panel["bars"]]
-    names = ("to_send", "accepted", "confirmed", "unknown", "settled")
-    states = {name: widths[3 * place : 3 * place + 3] for place, name in enumerate(names)}
-    assert states["to_send"] == [lines, 0, 0]
-    assert states["accepted"] == [0, pushed["accepted"], 0]
-    assert states["confirmed"] == [0, 0, pushed["accepted"]]
-    assert states["settled"] == [0, 0, pushed["unknown"]]
-    assert states["unknown"] == [0, pushed["unknown"], 0]
-    assert picture["title"].startswith(
-        f"{pushed['accepted']} of {lines} usage lines are confirmed; {pushed['unknown']} were unknown"
-    )
+def _shows_usage(picture, rows):
+    names = ("measured", "accepted", "confirmed", "open", "refused", "written_off")
+    sums = {name: _sums(rows, lambda row: "", f"{name}_amount") for name in names}
+    assert {panel["title"] for panel in picture["panels"]} == {row["currency"] for row in rows}
+    for panel in picture["panels"]:
+        currency = panel["title"]
+        assert of_currency(panel, picture) == {currency}
+        close([bar["width"] for bar in panel["bars"]], [sums[name][currency][""] for name in names], 1)
+    main = picture["panels"][0]["title"]
+    share = sums["confirmed"][main][""] / sums["measured"][main][""]
+    assert picture["title"].startswith(f"{share:.0%} of the usage in {main} is confirmed")
 
 
 def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_nothing(kernel, start, monkeypatch):
@@ -330,9 +331,7 @@ def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_n
     monkeypatch.setenv("SOURCES__AUTOMATUM__BASE_URL", served.base_url)
     mine = shutil.copytree(FOLDER, kernel / "notebooks")
     for position, name in enumerate(NAMES):
-        facts = (
-            {"in_sandbox": "in_sandbox"} if name == NAMES[0] else {"in_sandbox": "in_sandbox", "lines": "pushed.lines"}
-        )
+        facts = {"in_sandbox": "in_sandbox"} | ({"lines": "dry.lines"} if name == NAMES[-1] else {})
         run = Run(name, mine, kernel / f"{position}.json", **facts)
         assert run.told["in_sandbox"] is False
         assert served.client_secret not in run.outputs
