@@ -86,6 +86,16 @@ def test_organizations_cost_the_same_each_and_share_the_file(desk, start):
     assert each["unchanged"]["clients"] <= 2 and each["unchanged"]["connections"] <= 2
 
 
+@pytest.mark.slow
+def test_the_page_that_names_the_organization_is_charged_to_its_table(desk, two):
+    """It is asked for before the table begins; its time is known, and the requests of the tables are all requests."""
+    assert desk.sync().code == 0
+    sent = sum(entry.path.startswith("/api/v1/") for entry in two.sandbox.requests.all())
+    rows = desk.query("SELECT table_name, requests, latency_max_ms FROM _automatum_sweeps")
+    assert sum(requests for _, requests, _ in rows) == sent
+    assert [name for name, _, latency in rows if latency is None] == []
+
+
 # What is whose
 
 
