@@ -162,6 +162,7 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
     must |= {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")}
     must |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     must |= {f"models/{name}" for name in models()}
+    must |= {"dbt/dbt_project.yml", "dbt/models/mart/revenue_monthly.sql"}
     must |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}
     must |= {"pipelines/crontab.example", "pipelines/systemd/automatum.timer", "sources/automatum/requirements.txt"}
     assert must - held == set()
@@ -174,6 +175,7 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
         "benchmarks",
         "notebooks",
         "models",
+        "dbt",
         ".dlt",
         ".ci",
         ".gitignore",
