@@ -68,9 +68,10 @@ def _column(
     description: str,
     references: str = "",
     documented: bool = False,
+    personal: bool = False,
 ) -> Column:
     found = tuple(place if isinstance(place, FieldPath) else FieldPath(place) for place in places)
-    return Column(name, type_, found, documented, description=description, references=references)
+    return Column(name, type_, found, documented, description, references, personal)
 
 
 def _known(column: Column) -> Column:
@@ -87,16 +88,17 @@ _LISTING = _column(
 # has `awsAccountId`. What the flat form calls an Azure tenant is not documented, so both likely names are accepted.
 _AWS_ACCOUNT = _column(
     "aws_account_id", "text", "awsAccountId", FieldPath("cloudIdentifier", vendor="aws"),
+    personal=True,
     description="AWS account of the buyer: 12 digits as text, with leading zeros. Null on other marketplaces.",
 )  # fmt: skip
 _ACCOUNT = (
     _column(
         "cloud_identifier", "text", "cloudIdentifier", "awsAccountId", "azureTenantId", "tenantId",
-        description="Account of the buyer on any marketplace: an AWS account id, or an Azure tenant id.",
+        personal=True, description="Account of the buyer on any marketplace: an AWS account id, or an Azure tenant id.",
     ),
     _column(
         "azure_tenant_id", "text", "azureTenantId", "tenantId", FieldPath("cloudIdentifier", vendor="azure"),
-        description="Azure tenant of the buyer. Null on other marketplaces.",
+        personal=True, description="Azure tenant of the buyer. Null on other marketplaces.",
     ),
 )  # fmt: skip
 _EMAIL = "E-mail address of the contact at the buyer."
@@ -122,8 +124,9 @@ CUSTOMERS = Endpoint(
         _known(_VENDOR),
         _known(_AWS_ACCOUNT),
         *_ACCOUNT,
-        _known(_column("email", "text", "email", "details.contact.email", description=_EMAIL)),
-        _known(_column("company_name", "text", "companyName", "details.company.name", description=_COMPANY)),
+        _known(_column("email", "text", "email", "details.contact.email", description=_EMAIL, personal=True)),
+        _known(_column("company_name", "text", "companyName", "details.company.name",
+            description=_COMPANY, personal=True)),
         _known(_column("status", "text", "status", description="`active` or `inactive`. Other values pass through.")),
         _known(_CREATED),
         _known(_UPDATED),
@@ -211,10 +214,11 @@ PRIVATE_OFFERS = Endpoint(
         _VENDOR,
         _AWS_ACCOUNT,
         *_ACCOUNT,
-        _column("company_name", "text", "companyName", description=_COMPANY),
-        _column("email", "text", "email", description=_EMAIL),
-        _column("name", "text", "name", description="Name of the offer, as the seller has chosen it."),
-        _column("description", "text", "description", description="Text about the offer. Null if it has none."),
+        _column("company_name", "text", "companyName", description=_COMPANY, personal=True),
+        _column("email", "text", "email", description=_EMAIL, personal=True),
+        _column("name", "text", "name", personal=True, description="Name of the offer, as the seller has chosen it."),
+        _column("description", "text", "description", personal=True,
+            description="Text about the offer. Null if it has none."),
         _column("status", "text", "status", description=
             "`draft`, `created` or `pending`, `sent`, `viewed`, `accepted`, `expired`, `cancelled`. Other values pass "
             "through. An accepted offer is assumed to stay `accepted` when its contract ends."),
@@ -253,7 +257,7 @@ PRIVATE_OFFERS = Endpoint(
             "if it replaces none."),
         _column("is_renewal", "bool", "isRenewal", description=
             "Whether the contract follows another one. Null if the API does not say, which is not the same as false."),
-        _column("created_by", "text", "createdBy",
+        _column("created_by", "text", "createdBy", personal=True,
             description="Who made the offer at the seller, as the API names the person."),
         _column("sent_at", "timestamp", "sentAt",
             description="When the offer was sent to the buyer, in UTC. Null if it was not."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from ..core.errors import (
 from ..core.redaction import Secret, redact_logging
 from ..core.suggest import suggestion
 from ..endpoints import API_PREFIX, METERING, Endpoint, MeteringForm
+from ..schema.personal import Policy, read_policies
 from .http import DASHBOARD, ApiResponse, error_for
 from .oauth import TokenSource
 from .overrides import resolve_endpoints, resolve_metering
@@ -183,6 +184,7 @@ class ApiSession:
         budget: Limits of the run, and its request counts.
         client: Sends the requests.
         metering: How the API takes usage, with overrides applied.
+        personal: Table to what is done to its records before anything is written.
         checks: Requests for single rows that the run may still send, to find out whether they are deleted.
     """
 
@@ -193,6 +195,7 @@ class ApiSession:
     client: ApiClient
     metering: MeteringForm = METERING
     checks: int = 0
+    personal: Mapping[str, Policy] = field(default_factory=dict)
 
     def may_check(self) -> bool:
         """Whether the run may ask for another single row; counts it."""
@@ -256,7 +259,7 @@ def connect(
         stop: Set this event to end the run, if `clock` and `budget` are None.
 
     Raises:
-        ConfigurationError: An override of an endpoint is not valid.
+        ConfigurationError: An override of an endpoint, or what is done to a column, is not valid.
     """
     redact_logging()
     clock = clock or SystemClock(stop)
@@ -264,4 +267,5 @@ def connect(
     client = ApiClient(Sender(settings, clock, open_rate_limiter(settings, clock), budget))
     client.tokens.max_wait = max_wait
     endpoints, metering = resolve_endpoints(settings), resolve_metering(settings)
-    return ApiSession(settings, endpoints, clock, budget, client, metering, settings.delete_checks())
+    checks, personal = settings.delete_checks(), read_policies(endpoints, settings.personal, settings.personal_key)
+    return ApiSession(settings, endpoints, clock, budget, client, metering, checks, personal)

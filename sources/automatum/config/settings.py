@@ -100,6 +100,8 @@ class AutomatumSettings(_Origin):
         endpoints: Corrections of the assumed API, by table.
         reports: Further reports.
         models: Definitions of the views of `automatum models` that differ from the default, such as `annual_days`.
+        personal: What is done to a column before anything is written: `"customers.email" = "hash"` or `"drop"`.
+        personal_key: Key of the hashes of `personal`, of 16 characters or more.
         deletes: Rows that are gone: `soft` sets `_deleted_at`, `hard` removes them, `ignore` leaves them.
         accept_organization: Id to which Automatum has changed that of the organization whose rows the dataset has.
         max_age: Age of a table's last complete sync above which it is too old, such as `26h` (`min`, `h`, `d`).
@@ -129,6 +131,8 @@ class AutomatumSettings(_Origin):
     endpoints: dict[str, Any] | None = None
     reports: list[Any] | None = None
     models: dict[str, Any] | None = None
+    personal: dict[str, Any] | None = None
+    personal_key: Secret | None = None
     deletes: str = "soft"
     accept_organization: str | None = None
     max_age: str | None = None

@@ -71,6 +71,7 @@ class Column:
         documented: True where the vendor's reference shows the field.
         description: What it says: meaning, unit, sign, currency, time zone of a day, and what a null means.
         references: The table whose `id` it holds; empty if there is none.
+        personal: It may hold personal data, which `automatum forget` removes.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Column:
     # The row hash covers the other fields as they are printed.
     description: str = field(default="", repr=False, compare=False)
     references: str = field(default="", repr=False, compare=False)
+    personal: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from ..config.settings import AutomatumSettings
+from ..core.redaction import Secret
 from ..core.text import plural
 from ..endpoints import Endpoint
 from .results import Verdict
@@ -125,7 +127,10 @@ def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None
 
 def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> str:
     """A digest of the settings that a verdict depends on."""
-    words = endpoint, settings.deletes, settings.report_window_days
+    words: tuple[Any, ...] = endpoint, settings.deletes, settings.report_window_days
+    if settings.personal:
+        key = settings.personal_key or Secret("")
+        words += settings.personal, hmac.new(key.reveal().encode(), b"personal", "sha256").hexdigest()
     return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()
 
 

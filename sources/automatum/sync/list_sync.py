@@ -190,7 +190,8 @@ class ListSync(TableSync):
         return self._deletes and self._sweep.verdict is Verdict.COMPLETE
 
     def _read_one(self, own_id: str) -> Record | None:
-        return self._charged(lambda: read_one(self.session.client, self.endpoint, own_id))
+        record = self._charged(lambda: read_one(self.session.client, self.endpoint, own_id))
+        return self._personal.apply([record])[0] if record and self._personal else record
 
     def _unclear(self) -> str:
         table = self.endpoint.table

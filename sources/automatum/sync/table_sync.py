@@ -90,6 +90,7 @@ class TableSync(ABC):
         self._options = options
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
+        self._personal = session.personal.get(endpoint.table)
         self._organization = organization or OrganizationCheck(session, (endpoint.table,))
         self._rejections = Rejections(self._table)
         self._batcher = Batcher(self._table, self._rejections)
@@ -367,9 +368,9 @@ class TableSync(ABC):
             self.result.stats += stats[sent:]
 
     def _own(self, page: Page) -> Page:
-        """The page, if its rows are this organization's: the credentials may be another's."""
+        """The page as `personal` says, if its rows are this organization's: the credentials may be another's."""
         self._charged(lambda: self._organization.check(self._table, page.records))
-        return page
+        return replace(page, records=self._personal.apply(page.records)) if self._personal else page
 
 
 def tables_to_fill(endpoint: Endpoint, settings: AutomatumSettings) -> list[StoredTable]:

@@ -18,5 +18,5 @@ def test_each_setting_describes_itself():
     assert set(descriptions()) == set(SETTINGS)
 
 
-def test_there_are_at_most_28():
-    assert len(NAMES) <= 28
+def test_there_are_at_most_29():
+    assert len(NAMES) <= 29
