@@ -5,6 +5,7 @@ index; without it these are skipped. `DBT=all` (`make dbt`) has all combinations
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -36,14 +37,17 @@ def environment(request):
     folder = ROOT / ".cache" / f"dbt-{request.param}"
     made = Environment.__new__(Environment)
     made.python = folder / "bin/python"
-    if not (folder / ".ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            made = Environment(folder, python_of((3, 12), max))
-            made.install(f"dbt-core~={request.param}.0", "dbt-duckdb", "dbt-postgres")
-        except AssertionError as error:
-            pytest.skip(f"no environment with dbt: {error}")
-        (folder / ".ready").touch()
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Several workers of pytest may want it.
+        if not (folder / ".ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                made = Environment(folder, python_of((3, 12), max))
+                made.install(f"dbt-core~={request.param}.0", "dbt-duckdb", "dbt-postgres")
+            except AssertionError as error:
+                pytest.skip(f"no environment with dbt: {error}")
+            (folder / ".ready").touch()
     return made
 
 
