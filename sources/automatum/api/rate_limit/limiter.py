@@ -148,8 +148,11 @@ class RateLimiter:
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
         """Whether each run of so many requests, of `each` seconds, ends before the next one starts."""
-        lanes = [Lane(window.unreserved(self.reserve), window.span) for window in self._windows]
-        return keeps_up(lanes, count, each, every)
+
+        def lanes(state: LimiterState, now: float) -> list[Lane]:
+            return [Lane(window.unreserved(self.reserve, state), window.span) for window in self._windows]
+
+        return keeps_up(self._store.change(lanes), count, each, every)
 
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
@@ -162,7 +165,7 @@ class RateLimiter:
                     "limit": one.limit,
                     "seconds": one.seconds,
                     "used": one.used(state, now),
-                    "reserved": one.limit - one.unreserved(self.reserve),
+                    "reserved": one.limit - one.unreserved(self.reserve, state),
                     "free_in": max(0.0, state.blocked_until - now, one.lane(state, now, one.limit).free_at() - now),
                 }
                 for one in self._windows

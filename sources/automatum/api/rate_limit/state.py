@@ -32,6 +32,7 @@ class LimiterState:
         last: Latest time that was returned by `now`.
         shift: Seconds added to the store's clock.
         changed: Whether the state must be stored.
+        announced: Window key to the limit that the server last announced for it.
     """
 
     log: array[float] = field(default_factory=lambda: array("d"))
@@ -43,6 +44,7 @@ class LimiterState:
     last: float = 0.0
     shift: float = 0.0
     changed: bool = False
+    announced: dict[str, int] = field(default_factory=dict)
 
     def now(self, reading: float) -> float:
         """The time of this state for a reading of the store's clock.
@@ -103,6 +105,7 @@ class LimiterState:
             "size": len(self.log),
             "pending": list(self.pending.items()),
             "others": self.others,
+            "announced": self.announced,
             "gate": [self.blocked_until, self.block_reason],
             "clock": [self.longest, self.last, self.shift],
         }
@@ -122,12 +125,14 @@ class LimiterState:
         try:
             if len(times) != 8 * rest["size"]:
                 raise ValueError("it is cut short")
-            return cls(
+            state = cls(
                 array("d", times),
                 dict(rest["pending"]),
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
                 *rest["gate"],
                 *rest["clock"],
             )
+            state.announced = dict(rest.get("announced", {}))  # A state of an earlier version lacks it.
+            return state
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks {error}") from None

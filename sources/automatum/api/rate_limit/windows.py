@@ -82,9 +82,13 @@ class Window:
         period = _PERIODS.get(self.seconds, f"{self.seconds:g} seconds")
         return f"{self.scope}: {self.limit} requests per {period}"
 
-    def unreserved(self, share: float) -> int:
-        """Requests outside the share that is reserved for metering, which is none of a limit below ten."""
-        return self.limit - int(share * self.limit)
+    def unreserved(self, share: float, state: LimiterState) -> int:
+        """Requests outside the share that is reserved for metering, which is none of a limit below ten.
+
+        The share is that of the lower limit, the configured or the announced one: a tenth of a limit that was set far
+        too high would be more than the server ever leaves.
+        """
+        return self.limit - int(share * min(self.limit, state.announced.get(self.key, self.limit)))
 
     def used(self, state: LimiterState, at: float) -> int:
         """The number of requests that count; those of other programs, too."""
@@ -113,9 +117,9 @@ def full_lanes(windows: Sequence[Window], state: LimiterState, now: float, count
     The log is read only for them.
     """
     return [
-        window.lane(state, now, window.unreserved(share))
+        window.lane(state, now, window.unreserved(share, state))
         for window in windows
-        if window.used(state, now) + count > window.unreserved(share)
+        if window.used(state, now) + count > window.unreserved(share, state)
     ]
 
 
@@ -175,6 +179,8 @@ def apply_report(windows: Sequence[Window], state: LimiterState, at: float, repo
     window = _window_of(windows, report)
     if window is None:
         return
+    if report.limit is not None:
+        state.announced[window.key] = report.limit
     holds = window.span
     if report.resets is not None:
         holds = min(holds, report.resets + max(1.0, window.span - window.seconds))

@@ -494,3 +494,25 @@ def test_the_state_says_when_a_request_is_allowed(clock, budget):
         "free_in": pytest.approx(40.3),
     }
     assert (hour["used"], hour["free_in"]) == (50, 0.0)
+
+
+def test_the_reserve_is_a_share_of_the_limit_that_the_server_announces_if_it_is_the_lower(clock, budget):
+    limiter = RateLimiter(((10_000, 60.0),), (), clock)
+    limiter.reserve = 0.1
+    date = clock.time()
+    for left in range(49, 4, -1):
+        said = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": str(date + 60)}
+        answer(limiter, budget, said, date)
+    assert clock.time() == date, "45 of 50 requests are sent at once"
+    assert limiter.window_usage()[0]["reserved"] == 5
+    with pytest.raises(QuotaExhausted, match="but for 5 kept for metering"):
+        limiter.acquire(0.0, budget)
+    limiter.acquire(0.0, budget, from_reserve=True)
+
+
+def test_a_limit_that_is_announced_higher_than_the_configured_one_enlarges_no_reserve(clock, budget):
+    limiter = RateLimiter(((50, 60.0),), (), clock)
+    limiter.reserve = 0.1
+    said = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "999", "X-RateLimit-Reset": str(clock.time() + 60)}
+    answer(limiter, budget, said, clock.time())
+    assert limiter.window_usage()[0]["reserved"] == 5
