@@ -24,17 +24,6 @@ def printable(text: str) -> str:
     )
 
 
-def without_controls(text: str) -> str:
-    r"""Return the text with a space for each control character but `\n` and `\t`.
-
-    Args:
-        text: Any text.
-    """
-    if text.isprintable():
-        return text
-    return "".join(" " if one not in "\n\t" and unicodedata.category(one) == "Cc" else one for one in text)
-
-
 def escape_json(text: str) -> str:
     r"""Return a JSON text whose control and format characters are escaped as JSON does, such as `\u202e`.
 
