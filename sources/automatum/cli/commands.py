@@ -33,8 +33,21 @@ REMOVED_OPTIONS = {
     "sync --no-wait": "Use --max-wait 0.",
     "push --no-wait": "Use --max-wait 0.",
     "push settle --no-wait": "Use --max-wait 0.",
+    **{
+        f"apps {command} {option}": "Remove it: apps waits for 90 seconds at most."
+        for command in ("list", "show", "update", "delete", "rotate")
+        for option in ("--no-wait", "--max-wait")
+    },
+    "check --no-wait": "Remove it: a check waits for 90 seconds at most.",
     "check --max-wait": "Remove it: a check waits for 90 seconds at most.",
-    "check --database": "Remove it: a status says since when the client secret is in use.",
+    **{
+        f"check {option}": "Remove it: a status says since when the client secret is in use."
+        for option in ("--destination", "--database", "--dataset")
+    },
+    **{
+        f"push status {option}": "Remove it: status reports what is open in the ledger, too."
+        for option in ("--notify", "--notify-on", "--metrics")
+    },
     "status --lock-wait": "Remove it: a status reads the copy of sync --read-copy, or waits ten seconds.",
 }
 """Options of earlier versions, each with its command, and what to do in place of each. Refused for two releases."""
