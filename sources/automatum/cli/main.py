@@ -102,12 +102,11 @@ def check(reporter: Reporter, **given: Any) -> int:
     from . import render
     from .console import show_warning
 
+    for file in readable_secrets():  # First: whatever the settings and the API say.
+        show_warning(f"Other users of this machine can read the secrets in {file}. Run: chmod 600 {file}")
     settings, stop = resolve_settings(organization=given["organization"]), stop_on_signals()
     report = check_connection(connect(settings, stop=stop, max_wait=LOOK_WAIT))
-    code = render.finish(report, given["as_json"], render.show_check)
-    for file in readable_secrets():
-        show_warning(f"Other users of this machine can read the secrets in {file}. Run: chmod 600 {file}")
-    return code
+    return render.finish(report, given["as_json"], render.show_check)
 
 
 @app.command(epilog=examples("automatum status --max-age 26h", "automatum status --verify --json"))

@@ -19,6 +19,7 @@ from automatum.config.source_section import resolve_source_settings
 from automatum.core.errors import ConfigurationError
 from automatum.core.redaction import redact
 from tests.support.desk import SMALL, Ran, api_requests, forget
+from tests.support.loopback import closed_port
 
 CANARY = "secret_canary_in_a_file"
 COMMANDS = [
@@ -395,6 +396,12 @@ class TestCredentials:
         assert f"chmod 600 {path}" in desk.run("check").says
         path.chmod(0o600)
         assert "chmod" not in desk.run("check").says
+        path.chmod(0o644)
+        desk.attempts(1)
+        desk.set(base_url=f"http://127.0.0.1:{closed_port()}")
+        unreachable = desk.run("check")
+        assert unreachable.code == 69, unreachable
+        assert f"chmod 600 {path}" in unreachable.says
 
     def test_a_misspelt_table(self, desk, start):
         served = start(**SMALL)
