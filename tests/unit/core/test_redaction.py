@@ -84,6 +84,7 @@ def test_tokens_are_recognized_unasked(text):
         "access_token=opaque-thing-1",
         "webhook_secret = 'opaque-thing-1'",
         "Authorization: opaque-thing-1",
+        "sent with Bearer opaque-thing-1",
     ],
 )
 def test_fields_that_carry_secrets_are_recognized_unasked(text):
@@ -207,3 +208,17 @@ def test_the_path_of_a_webhook_is_secret_however_short():
 def test_the_first_line_of_any_error(text, said):
     """An error without a text, as some drivers raise, must not fail the message about it."""
     assert first_line(ValueError(text)) == said
+
+
+def test_a_password_of_a_url_is_redacted_as_a_driver_decodes_it():
+    register_url("postgresql://u:c4nary%40decoded@db.example.com/ledger")
+    assert "c4nary" not in redact("authentication failed for u with c4nary@decoded")
+
+
+@pytest.mark.parametrize(
+    "text", ["hooks.example.com/T1?of=c4", "POST /T1?of=c4 failed", "https://hooks.example.com/T1?of=c4"]
+)
+def test_path_and_query_of_a_webhook_are_redacted(text):
+    register_url("https://hooks.example.com/T1?of=c4", webhook=True)
+    assert "T1" not in redact(text)
+    assert "c4" not in redact(text)

@@ -516,3 +516,14 @@ def test_a_limit_that_is_announced_higher_than_the_configured_one_enlarges_no_re
     said = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "999", "X-RateLimit-Reset": str(clock.time() + 60)}
     answer(limiter, budget, said, clock.time())
     assert limiter.window_usage()[0]["reserved"] == 5
+
+def test_the_reserve_is_for_a_push_alone(clock, budget):
+    limiter = RateLimiter(((10, 60.0),), GENEROUS, clock)
+    limiter.reserve = 0.2
+    spend(limiter, budget, 8)
+    with pytest.raises(QuotaExhausted, match="2 kept for metering"):
+        limiter.acquire(1.0, budget)
+    for _ in range(2):
+        limiter.acquire(1.0, budget, from_reserve=True)
+    with pytest.raises(QuotaExhausted):
+        limiter.acquire(1.0, budget, from_reserve=True)

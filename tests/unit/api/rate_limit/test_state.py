@@ -34,3 +34,8 @@ def test_a_forecast_without_a_full_window_reads_almost_nothing_of_the_log(count)
     state.log = log = _Log(state.log)
     assert limiter.wait_for(count, 0.5) == pytest.approx(count * 0.5)
     assert log.reads <= 100
+
+
+def test_a_clock_that_goes_back_repeats_no_time():
+    state = LimiterState()
+    assert [state.now(reading) for reading in (100.0, 40.0, 41.0, 141.0)] == [100.0, 100.0, 101.0, 201.0]
