@@ -4,6 +4,8 @@ import json
 from datetime import date
 
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from automatum.config.base_url import DEFAULT_BASE_URL
 from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
@@ -146,3 +148,14 @@ def test_the_secret_is_not_shown():
     for text in (repr(settings), str(settings), f"{settings}"):
         assert CREDENTIALS["client_secret"] not in text
         assert "app_1a2b" in text
+
+
+def test_true_in_a_file_is_no_text(tmp_path, monkeypatch):
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "config.toml").write_text("[sources.automatum]\ndeletes = true\n")
+    monkeypatch.chdir(tmp_path)
+    with (
+        Container().injectable_context(PluggableRunContext()),
+        pytest.raises(ConfigurationError, match="is not a text"),
+    ):
+        resolve_settings(CREDENTIALS)

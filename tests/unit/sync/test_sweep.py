@@ -408,3 +408,29 @@ def test_a_complete_sweep_has_every_row_that_was_there_throughout_i1(rows, event
     sweep, loaded = swept(source, reread_pages=reread_pages, page_size=5)
     if sweep.verdict == "complete":
         assert source.stable <= set(loaded), (source.reads, sweep.state.drift)
+
+
+def test_a_doubt_outlives_the_run_i1():
+    """The list rests by now, but what the run before has seen of it is no proof."""
+    source = MovingList(590)
+    hashes, records, saved = interrupted(source, 3)
+    sweep = new_sweep(source, KnownRows(hashes), reread_pages=0)
+    assert sweep.resume(records, {**saved, "doubt": "two pages were one"})
+    while sweep.verdict is None:
+        sweep.step()
+    assert (sweep.verdict, "two pages were one" in sweep.reason) == ("incomplete", True)
+
+
+def test_a_page_that_is_not_there_before_the_end_is_an_error_i1():
+    source = MovingList(590)
+
+    def fetch(number):
+        if number == 3:
+            raise NotThere("GET", "customers", 404, "no such page")
+        return source.fetch(number)
+
+    sweep = new_sweep(fetch)
+    sweep.step()
+    sweep.step()
+    with pytest.raises(NotThere):
+        sweep.step()
