@@ -517,6 +517,7 @@ def test_a_limit_that_is_announced_higher_than_the_configured_one_enlarges_no_re
     answer(limiter, budget, said, clock.time())
     assert limiter.window_usage()[0]["reserved"] == 5
 
+
 def test_the_reserve_is_for_a_push_alone(clock, budget):
     limiter = RateLimiter(((10, 60.0),), GENEROUS, clock)
     limiter.reserve = 0.2
