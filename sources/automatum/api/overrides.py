@@ -215,7 +215,7 @@ def _columns(at: str, endpoint: Endpoint, value: Any) -> _Changes:
                 f"{next_step(str(field), 'Columns', found)} A further column has a type ({', '.join(_TYPES)}), "
                 f'or a path and a type: {field} = {{ path = "plan.tier", type = "text" }}.',
             )
-        column = found.get(name) or Column(name, "text", (FieldPath(field),))
+        column = found.get(name) or Column(name, "text", (FieldPath(field),), personal=True)
         found[name] = _changed(f"{at}.{field}", column, change)
     # Places that count for one marketplace look for it where the column `vendor` does.
     vendor = found[VENDOR].places[0].path if VENDOR in found else VENDOR

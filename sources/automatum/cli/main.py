@@ -32,6 +32,8 @@ Limits = Annotated[
     typer.Option("--limit", metavar="LIMIT", help="Such as 20/minute, 500/hour or none. Default: the vendor's."),
 ]
 Usage = Annotated[Path | None, typer.Option(help="CSV file to write: usage of the last hour, for `automatum push`.")]
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="The column id of customers.")]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Do it. Without: show what would be changed.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")]
 _NO_LIMITS = ((1_000_000, 60),)
 
@@ -161,6 +163,36 @@ def report(reporter: Reporter, out: Out = Path("report.html"), into: Into = None
     figures = {"file": str(out.resolve()), "bytes": len(page.encode()), **found.to_json()}
     say(figures, given["as_json"], lambda: say_line(f"Wrote {out}, {len(page.encode()) // 1024} kB."))
     return found.exit_code
+
+
+@app.command(epilog=examples("automatum forget cust_1a2b3c4d", "automatum forget cust_1a2b3c4d --confirm"))
+@runs(*PLACE, "lock_wait", "as_json", "debug")
+def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, **given: Any) -> int:
+    """Remove the personal data of a customer from the tables, and keep it out of later syncs. Sends no request."""
+    from ..config.settings import resolve_settings
+    from ..core.budget import Budget
+    from ..operations.forget import forget_customer
+    from ..warehouse.dataset import check_dataset
+    from ..warehouse.sql_client import one_client
+    from .console import say
+    from .render import show_forgotten
+
+    settings = resolve_settings(with_credentials=False)
+    target, clock = target_of(given["destination"], given["dataset"], given["database"]), SystemClock()
+    if not confirm or target.missing:  # A file that does not exist is refused.
+        with read_existing(target) as (pipeline, _):
+            figures = forget_customer(pipeline, settings, customer_id).show()
+    else:
+        wait = given["lock_wait"]
+        with target.exclusive_writer("automatum forget", clock, Budget(clock), wait) as keep_open:
+            pipeline = target.existing(clock, Budget(clock), wait)
+            with one_client(pipeline):
+                check_dataset(pipeline)
+                found = forget_customer(pipeline, settings, customer_id)
+                with found.lock(keep_open, clock, wait):
+                    figures = found.confirm()
+    say(figures, given["as_json"], lambda: show_forgotten(figures))
+    return 0
 
 
 @app.command(epilog=examples("automatum sandbox --port 0 --customers 5000", "automatum sandbox --limit none"))

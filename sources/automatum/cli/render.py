@@ -308,3 +308,17 @@ def show_sandbox(base_url: str, client_id: str, client_secret: str, limits: str)
     values |= {"APPLICATION_LIMITS": limits} if limits else {}
     exports = [f"export SOURCES__AUTOMATUM__{name}={shlex.quote(value)}" for name, value in values.items()]
     console.out.print("\n".join([*exports, "automatum sync"]), soft_wrap=True)
+
+
+def show_forgotten(figures: Mapping[str, Any]) -> None:
+    """What `automatum forget` changed or would change, and what it does not reach."""
+    table = TextTable("table", "rows")
+    for name, count in figures["rows"].items():
+        table.add(name, f"{count:,}")
+    table.show()
+    if figures["confirmed"]:
+        say_text(f"Personal data of {figures['customer_id']} is removed, and stays so in later syncs. Not reached:")
+    else:
+        say_text("Nothing is changed yet: add --confirm. It does not reach:")
+    for one in figures["not_reached"]:
+        say_text(f"- {one}")

@@ -191,7 +191,7 @@ class ListSync(TableSync):
 
     def _read_one(self, own_id: str) -> Record | None:
         record = self._charged(lambda: read_one(self.session.client, self.endpoint, own_id))
-        return self._personal.apply([record])[0] if record and self._personal else record
+        return self._without_personal([record])[0] if record else record
 
     def _unclear(self) -> str:
         table = self.endpoint.table

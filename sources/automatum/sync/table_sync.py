@@ -23,9 +23,11 @@ from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.columns import history_table
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
-from ..schema.records import Rows
+from ..schema.personal import customer_column, forgetting
+from ..schema.records import Record, Rows, pick
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
+from ..warehouse.dataset import read_forgotten
 from .batcher import Batcher, Tables
 from .facts import SweepFacts, digest_settings, first_use, in_use_since
 from .hints import Hints
@@ -90,7 +92,7 @@ class TableSync(ABC):
         self._options = options
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
-        self._personal = session.personal.get(endpoint.table)
+        self._personal, self._forgotten = session.personal.get(endpoint.table), frozenset[str]()
         self._organization = organization or OrganizationCheck(session, (endpoint.table,))
         self._rejections = Rejections(self._table)
         self._batcher = Batcher(self._table, self._rejections)
@@ -272,6 +274,7 @@ class TableSync(ABC):
         (read_at, prior), self._early = self._early, (0.0, None)
         if prior is None or self.session.clock.monotonic() - read_at > CHUNK_SECONDS:
             prior = self._read_destination(pipeline) if pipeline else PriorState(KnownRows())
+        self._forgotten = read_forgotten(pipeline) if pipeline else self._forgotten
         now = utc(self.session.clock.time())
         self._secret = in_use_since(self.settings, prior.past, now)
         if not prior.past or prior.past[0].finished_at.date() < now.date():
@@ -370,7 +373,16 @@ class TableSync(ABC):
     def _own(self, page: Page) -> Page:
         """The page as `personal` says, if its rows are this organization's: the credentials may be another's."""
         self._charged(lambda: self._organization.check(self._table, page.records))
-        return replace(page, records=self._personal.apply(page.records)) if self._personal else page
+        found = self._without_personal(page.records)
+        return page if found is page.records else replace(page, records=found)
+
+    def _without_personal(self, records: list[Record]) -> list[Record]:
+        """Records as `personal` says, and those of forgotten customers without personal data."""
+        column = customer_column(self.endpoint) if self._forgotten else None
+        if column and any(str(pick(one, column)[0]) in self._forgotten for one in records):
+            bare = forgetting(self.endpoint).apply
+            records = [bare([one])[0] if str(pick(one, column)[0]) in self._forgotten else one for one in records]
+        return self._personal.apply(records) if self._personal else records
 
 
 def tables_to_fill(endpoint: Endpoint, settings: AutomatumSettings) -> list[StoredTable]:

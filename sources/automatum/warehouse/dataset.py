@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import dlt
+
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.errors import ConfigurationError
@@ -30,6 +32,31 @@ if TYPE_CHECKING:
 _SYSTEM = ("information_schema", "main", "pg_catalog", "public")
 _MOST_SWEEPS = 2_000
 """Sweeps that are looked at. An organization that none of them is of is found again by its id."""
+
+
+FORGOTTEN_TABLE = "_automatum_forgotten"
+"""Ids of customers whose personal data `automatum forget` has removed. dlt does not know it, so no refresh drops it."""
+
+
+def can_forget(pipeline: SupportsPipeline) -> bool:
+    """Whether `automatum forget` works on the destination of a pipeline."""
+    return isinstance(pipeline.destination, (dlt.destinations.duckdb, dlt.destinations.postgres))
+
+
+def read_forgotten(pipeline: SupportsPipeline) -> frozenset[str]:
+    """Ids of the customers whose personal data no sync may load.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    if not can_forget(pipeline):
+        return frozenset()
+    with sql_client(pipeline) as client:
+        query = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+        if not client.execute_sql(query, client.dataset_name, FORGOTTEN_TABLE):
+            return frozenset()
+        found = client.execute_sql(f"SELECT customer_id FROM {client.make_qualified_table_name(FORGOTTEN_TABLE)}")
+        return frozenset(str(one) for (one,) in found)
 
 
 def check_dataset(pipeline: SupportsPipeline) -> None:
