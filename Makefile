@@ -18,7 +18,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push package mutants notebooks strip dbt dbt-models memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
+.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push soak package mutants notebooks strip dbt dbt-models memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -67,6 +67,10 @@ push: setup
 	DEATHS=long $(BIN)/python -m pytest -s tests/system/test_push_deaths.py
 	MACHINE_STEPS=20000 $(BIN)/python -m pytest -s tests/integration/metering/test_machine.py
 	WALKS=290 $(BIN)/python -m pytest -s tests/integration/metering/ledger/test_ledger_machine.py
+
+# Simulated months of syncs and pushes, with faults, changes and kills, on DuckDB and Postgres. A day takes minutes: SOAK_DAYS=1.
+soak: setup
+	SOAK_DAYS=$${SOAK_DAYS:-60} $(BIN)/python -m pytest -s tests/system/test_soak.py
 
 # Plants bugs in a copy of the connector, one at a time: the tests must notice each. MUTANTS="paging quota": some areas.
 # MUTANTS=new: those that no test has noticed yet.
