@@ -22,6 +22,7 @@ from .sql import (
     json_object,
     organization_filter,
     read_latest,
+    read_rows,
     where_clause,
 )
 from .sql_client import TABLE_MISSING, one_client, open_client, sql_client
@@ -51,12 +52,7 @@ def read_forgotten(pipeline: SupportsPipeline) -> frozenset[str]:
     """
     if not can_forget(pipeline):
         return frozenset()
-    with sql_client(pipeline) as client:
-        query = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
-        if not client.execute_sql(query, client.dataset_name, FORGOTTEN_TABLE):
-            return frozenset()
-        found = client.execute_sql(f"SELECT customer_id FROM {client.make_qualified_table_name(FORGOTTEN_TABLE)}")
-        return frozenset(str(one) for (one,) in found)
+    return frozenset(str(one) for (one,) in read_rows(pipeline, FORGOTTEN_TABLE, ("customer_id",)))
 
 
 def check_dataset(pipeline: SupportsPipeline) -> None:
