@@ -266,6 +266,7 @@ class TableSync(ABC):
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
         part, now = self._options.part_of(self.endpoint), utc(self.session.clock.time())
         self._organization.start(pipeline)
+        self._forgotten = read_forgotten(pipeline)
         return read_prior_state(pipeline, self.endpoint, now, name, owner, part, loaded, self._hints.absent)
 
     def _prepare(self, pipeline: SupportsPipeline | None) -> None:
@@ -274,7 +275,6 @@ class TableSync(ABC):
         (read_at, prior), self._early = self._early, (0.0, None)
         if prior is None or self.session.clock.monotonic() - read_at > CHUNK_SECONDS:
             prior = self._read_destination(pipeline) if pipeline else PriorState(KnownRows())
-        self._forgotten = read_forgotten(pipeline) if pipeline else self._forgotten
         now = utc(self.session.clock.time())
         self._secret = in_use_since(self.settings, prior.past, now)
         if not prior.past or prior.past[0].finished_at.date() < now.date():
