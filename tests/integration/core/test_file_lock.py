@@ -297,14 +297,13 @@ def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "command",
-    [("status",), ("status", "--verify"), ("sync", "--dry-run"), ("push", "--usage", "customers"), ("sync",)],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("command", [("push", "--usage", "customers"), ("sync",)], ids=" ".join)
 @pytest.mark.parametrize("json_", [True, False], ids=["json", "text"])
 def test_each_command_that_waits_for_the_file_says_so_on_stderr_i7(desk, start, command, json_):
-    """The message names the holder, and the wait is that of --lock-wait. stdout holds nothing but one JSON object."""
+    """The message names the holder, and the wait is that of --lock-wait. stdout holds nothing but one JSON object.
+
+    What only reads does not wait: `tests/integration/operations/test_busy_status.py`.
+    """
     desk.use(start(**SMALL))
     duckdb.connect(str(desk.database)).close()
     with Other(OPEN, desk.database, "ro") as other:
