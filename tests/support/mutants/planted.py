@@ -79,11 +79,13 @@ def page(results: Mapping[str, str]) -> str:
     survived = len(every) - caught - same - fresh
     text += f"; {survived} are not noticed yet" if survived else ""
     text += f"; {fresh} were not planted yet.\n" if fresh else ".\n"
+    text += "\n|Area|Bugs|Noticed|\n|---|--:|--:|\n"
     for area in dict.fromkeys(one.area for one in every):
-        text += f"\n## {area.capitalize()}\n\n| Bug | In | Noticed by |\n|---|---|---|\n"
-        for one in every:
-            if one.area == area:
-                test = results.get(one.name, "").rpartition("/")[2].replace("::", " ")
-                none = "no test yet" if one.name in results else "not planted yet"
-                text += f"| {one.name} | `{one.file}` | {f'`{test}`' if test else one.same or none} |\n"
+        own = [one for one in every if one.area == area]
+        text += f"|{area}|{len(own)}|{sum(bool(results.get(one.name)) for one in own)}|\n"
+    text += "\nNot noticed, or not planted yet:\n\n"
+    for one in every:
+        if not results.get(one.name):
+            none = "no test yet" if one.name in results else "not planted yet"
+            text += f"- {one.area}, `{one.file}`: {one.name} ({one.same or none})\n"
     return text
