@@ -21,7 +21,7 @@ from ..core.errors import AutomatumError, ConfigurationError, MoreToDo
 from ..core.text import printable
 from ..schema.arrow_tables import Table
 from ..schema.records import Record
-from ..warehouse.dataset import Owner, find_owner, read_owners
+from ..warehouse.dataset import Owner, find_owner, read_forgotten, read_owners
 from ..warehouse.dlt_internals import current_load_id, waiting_package_states
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class OrganizationCheck:
     Attributes:
         pages: Table to the first page that was read to ask whose credentials these are. A sweep begins with it.
         spent: Table to the requests for that page, which no table is charged for yet.
+        forgotten: Ids of the customers whose personal data is not loaded.
         refusal: The error of a run whose credentials belong to another organization. No table of the run is read on.
     """
 
@@ -52,6 +53,7 @@ class OrganizationCheck:
         self.refusal: ConfigurationError | None = None
         self.pages: dict[str, Page] = {}
         self.spent: dict[str, list[Attempt]] = {}
+        self.forgotten = frozenset[str]()
         self._tables = tables
         self._session, self._settings = session, session.settings
         self._id = self._settings.organization_id or ""
@@ -86,6 +88,7 @@ class OrganizationCheck:
         if own:
             self._other_application = own.application not in ("", settings.client_id)
             self._id = self._id or own.id
+        self.forgotten = read_forgotten(pipeline)
         self._started = True
 
     def check(self, table: Table, records: Sequence[Record]) -> None:

@@ -27,7 +27,6 @@ from ..schema.personal import customer_column, forgetting
 from ..schema.records import Record, Rows, pick
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
-from ..warehouse.dataset import read_forgotten
 from .batcher import Batcher, Tables
 from .facts import SweepFacts, digest_settings, first_use, in_use_since
 from .hints import Hints
@@ -266,7 +265,7 @@ class TableSync(ABC):
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
         part, now = self._options.part_of(self.endpoint), utc(self.session.clock.time())
         self._organization.start(pipeline)
-        self._forgotten = read_forgotten(pipeline)
+        self._forgotten = self._organization.forgotten
         return read_prior_state(pipeline, self.endpoint, now, name, owner, part, loaded, self._hints.absent)
 
     def _prepare(self, pipeline: SupportsPipeline | None) -> None:
