@@ -52,6 +52,7 @@ ELSEWHERE = {
         "automatum sync --destination postgres": "needs Postgres; `make destinations`",
         "automatum check --organization": _ORGANIZATIONS,
         "automatum push --usage usage_by_hour": _TABLE,
+        "automatum forget": "needs the id of a customer; `tests/integration/operations/test_forget.py`",
         "automatum apps": _VENDOR,
     },
     "destinations.md": {

@@ -18,7 +18,6 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import Secret
 from ..core.suggest import suggestion
 from ..endpoints import CUSTOMERS, ORGANIZATION, VENDOR, Child, Column, Endpoint
-from .coerce import convert
 from .columns import EXTRA
 from .json_text import dumps
 from .records import Record, dig, pick, with_value
@@ -197,6 +196,8 @@ def _only_known(
     records: Sequence[Record], columns: Sequence[Column], children: Sequence[Child] = (), key: Sequence[str] = ()
 ) -> list[Record]:
     """The records with no more than what columns and child tables take, so that nothing is left for `extra`."""
+    from .coerce import convert  # Arrow, which a command that moves no rows does not import.
+
     made: list[Record] = [{} for _ in records]
     for column in columns:
         found = [pick(record, column) for record in records]
