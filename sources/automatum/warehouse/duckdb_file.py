@@ -68,8 +68,13 @@ def create_file(database: Path) -> None:
     made = database.with_name(f".{database.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         duckdb.connect(str(made), config={"storage_compatibility_version": STORAGE_VERSION}).close()
-        with contextlib.suppress(FileExistsError):  # another program was faster
+        try:
             os.link(made, database)
+        except FileExistsError:
+            pass  # Another program was faster.
+        except OSError:  # A file system without links.
+            if not database.exists():
+                made.rename(database)
     except (duckdb.Error, OSError) as error:
         step = "Check that the disk has space and that the folder is yours to write."
         raise DestinationError(f"{database} cannot be created: {first_line(error)}", step) from None
