@@ -49,7 +49,7 @@ def test_the_demo_syncs_changes_and_asks(desk):
         assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(253,)]
         queries = blocks(ROOT / "docs" / "analyse.md", "sql")
         answers = [connection.execute(query).fetchall() for query in queries if "_automatum_rejected" not in query]
-        assert len(answers) >= 5 and all(answers), "the page's examples have answers"
+        assert len(answers) >= 3 and all(answers), "the page's examples have answers"
     assert figures["database"].endswith("automatum_demo.duckdb")
     check_picture(figures)
 
@@ -57,11 +57,10 @@ def test_the_demo_syncs_changes_and_asks(desk):
 def check_picture(figures):
     """The picture of the demo in the README has the tables, columns and figures that do not depend on the day."""
     picture = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split("```")[3].split())
-    for name in ("customers", "private_offers"):
-        assert f"{name} {figures['rows'][name]}" in picture
-    for name, one in figures["second_sync"]["tables"].items():
-        numbers = [one[count] for count in ("requests", "inserted", "updated", "deleted", "unchanged")]
-        assert name == "analytics" or f"{name} {' '.join(map(str, numbers))}" in picture, name
+    assert f"customers {figures['rows']['customers']}" in picture
+    one = figures["second_sync"]["tables"]["customers"]
+    numbers = [one[count] for count in ("requests", "inserted", "updated", "deleted", "unchanged")]
+    assert f"customers {' '.join(map(str, numbers))}" in picture
     for answer in figures["answers"][:2]:
         assert f"{answer['question']} {' '.join(answer['columns'])}" in picture
     assert re.search(r"\d+ requests in ", picture)  # Those of the report depend on the day.

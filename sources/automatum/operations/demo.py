@@ -26,52 +26,42 @@ from ..core.redaction import Secret
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
 from ..warehouse.target import Target, open_pipeline
+from .model_files import USER_TABLES
+from .models import Models
 
 QUESTIONS = (
     (
-        "Net revenue in USD by month",
+        "Net revenue in USD of the last six months",
         """
-        SELECT strftime(date, '%Y-%m') AS month, sum(net_revenue) FILTER (vendor = 'aws')::DECIMAL(38, 2) AS aws,
-               sum(net_revenue) FILTER (vendor = 'azure')::DECIMAL(38, 2) AS azure,
-               sum(net_revenue)::DECIMAL(38, 2) AS total, count(DISTINCT customer_id) AS customers
-        FROM analytics_revenue
-        WHERE currency = 'USD' AND date < date_trunc('month', current_date)
-          AND date >= date_trunc('month', current_date) - INTERVAL 6 MONTH
+        SELECT strftime(month, '%Y-%m') AS month, sum(net) FILTER (vendor = 'aws')::DECIMAL(38, 2) AS aws,
+               sum(net) FILTER (vendor = 'azure')::DECIMAL(38, 2) AS azure, sum(net)::DECIMAL(38, 2) AS total
+        FROM revenue_monthly
+        WHERE currency = 'USD' AND month < date_trunc('month', current_date)
+          AND month >= date_trunc('month', current_date) - INTERVAL 6 MONTH
         GROUP BY ALL ORDER BY month
         """,
     ),
     (
-        "Contracts that ended in the last 12 months",
+        "Customers who left, and the annual value that they had",
         """
-        SELECT e.vendor AS marketplace, count(*) AS ended, count(*) FILTER (renewed) AS renewed,
-               (100 * avg(renewed::INT))::INT || ' %' AS renewal_rate
-        FROM (
-            SELECT e.*, EXISTS (
-                FROM entitlements AS n WHERE n.customer_id = e.customer_id AND n.listing_id = e.listing_id
-                  AND n.start_date BETWEEN e.end_date AND e.end_date + 30
-            ) AS renewed
-            FROM entitlements AS e
-        ) AS e
-        WHERE e._deleted_at IS NULL AND e.status IN ('expired', 'cancelled')
-          AND e.end_date > current_date - INTERVAL 12 MONTH
-        GROUP BY ALL ORDER BY marketplace
+        SELECT vendor AS marketplace, currency, count(*) AS customers, sum(lost_value) AS lost_value
+        FROM customers_left GROUP BY ALL ORDER BY ALL
         """,
     ),
     (
         "Contracts to renew by hand within 90 days (the next five)",
         """
-        SELECT e.end_date, c.company_name, e.product_name, e.value::DECIMAL(38, 2) AS value, e.currency
-        FROM entitlements AS e LEFT JOIN customers AS c ON c.id = e.customer_id
-        WHERE e._deleted_at IS NULL AND e.status = 'active' AND e.auto_renew IS DISTINCT FROM true
-          AND e.end_date BETWEEN current_date AND current_date + 90
-        ORDER BY e.end_date, e.id LIMIT 5
+        SELECT ends_on, company_name, product_name, value::DECIMAL(38, 2) AS value, currency
+        FROM contracts_ending
+        WHERE days_left <= 90 AND successor_id IS NULL AND auto_renew IS DISTINCT FROM true
+        ORDER BY ends_on, entitlement_id LIMIT 5
         """,
     ),
     (
-        "Private offers by status",
+        "Private offers that wait for an answer",
         """
-        SELECT status, count(*) AS offers FROM private_offers WHERE _deleted_at IS NULL
-        GROUP BY ALL ORDER BY offers DESC, status
+        SELECT status, count(*) AS offers, count(*) FILTER (hangs) AS hang, max(days_in_state) AS longest_days
+        FROM offers_open GROUP BY ALL ORDER BY offers DESC, status
         """,
     ),
 )
@@ -142,6 +132,7 @@ def run_demo(database: Path) -> Demo:
         first = sync(connect(settings), pipeline)
         _change_some(served.sandbox)
         second = sync(connect(settings), pipeline)
+        Models(pipeline).create()
         demo = Demo(served.base_url, database, first, second)
     _ask(demo)
     demo.seconds = time.monotonic() - started
@@ -235,10 +226,10 @@ def _ask(demo: Demo) -> None:
     with duckdb.connect(str(demo.database), read_only=True) as connection:
         connection.execute(f"USE {DEFAULT_DATASET}")
         tables = connection.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = ? ORDER BY ALL", [DEFAULT_DATASET]
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY ALL", [DEFAULT_DATASET]
         ).fetchall()
         for (table,) in tables:
-            if not table.startswith("_"):
+            if not table.startswith("_") and table not in USER_TABLES:
                 (demo.rows[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0]
         for question, query in QUESTIONS:
             sql = textwrap.dedent(query).strip()

@@ -33,6 +33,7 @@ class Gate(Loopback):
         self._listening = self._http.socket
         self._accepting = threading.Event()
         self._accepting.set()
+        self._parked = threading.Event()
         self._plug = []
 
     def __enter__(self):
@@ -46,7 +47,9 @@ class Gate(Loopback):
 
     def _accept(self):
         while not self.closing.is_set():
-            self._accepting.wait()
+            if not self._accepting.is_set():
+                self._parked.set()
+                self._accepting.wait()
             try:
                 self._http.process_request(*self._listening.accept())
             except OSError:
@@ -82,7 +85,11 @@ class Gate(Loopback):
 
     def stall(self):
         """Let connections hang before they are there, until `recover`: the queue of the socket is full."""
+        self._parked.clear()
         self._accepting.clear()
+        # The thread may be inside `accept`: what it takes there would leave a place in the queue.
+        while not self._parked.wait(0.05):
+            socket.create_connection(("127.0.0.1", self.port), timeout=10).close()
         self._listening.listen(0)
         for _ in range(4):
             one = socket.socket()
