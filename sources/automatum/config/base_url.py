@@ -16,6 +16,32 @@ _ADDED = (API_PREFIX.rstrip("/"), TOKEN_PATH)
 _PORTS = {"https": 443, "http": 80}
 
 
+def server_url(url: str, key: str, example: str) -> str:
+    """Check that secrets may be sent to the server of a URL; returns scheme, host and port.
+
+    Args:
+        url: The URL.
+        key: Setting or variable that the error names.
+        example: What to write instead, for the error.
+
+    Raises:
+        ConfigurationError: It is not an absolute URL, has credentials, or is plain http to another machine.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in _PORTS or not host:
+        raise ConfigurationError(key, "not a URL.", example)
+    if parts.username or parts.password:
+        raise ConfigurationError(key, "a URL with credentials in it.", example)
+    if parts.scheme == "http" and not is_loopback(host):
+        step = "Use https:// (loopback excepted)."
+        raise ConfigurationError(key, f"http:// to {host} would send secrets in the clear.", step)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def validated_base_url(url: str) -> str:
     """Check the URL, and return it without a slash at its end.
 
@@ -26,20 +52,8 @@ def validated_base_url(url: str) -> str:
         ConfigurationError: It is not an absolute URL, has credentials, a query or a fragment, or is plain http to
             another machine; or its path ends with a path that the connector adds.
     """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in _PORTS or not host:
-        raise ConfigurationError(_KEY, "not a URL.", f"The default is {DEFAULT_BASE_URL}.")
-    if parts.username or parts.password:
-        raise ConfigurationError(_KEY, "a URL with credentials in it.", "Set client_id and client_secret instead.")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(
-            _KEY, f"http:// to {host} would send the client secret in the clear.", "Use https:// (loopback excepted)."
-        )
-    root = f"{parts.scheme}://{parts.netloc}"
+    root = server_url(url, _KEY, f"The default is {DEFAULT_BASE_URL}.")
+    parts = urlsplit(url)
     path = parts.path.rstrip("/")
     if parts.query or parts.fragment:
         raise ConfigurationError(_KEY, "the URL has a query or a fragment.", f"Write {root}{path}.")

@@ -16,8 +16,7 @@ from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvide
 from .lookup import CREDENTIALS, SECTIONS, clean, describe_places, find, look_up, opaque
 from .organizations import refuse_shared_application, section_of
 from .toml_files import TomlSection, settings_providers
-from .vaults.provider import VaultProvider, register_vault_provider
-from .vaults.store import VaultSecret, parse_vault_address
+from .vaults.store import VaultProvider, VaultSecret, parse_vault_address, register_vault_provider
 
 SECRET = CREDENTIALS[1]
 STORE_IN = "--store-in"

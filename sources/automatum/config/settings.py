@@ -32,8 +32,7 @@ from .organizations import KEY as ORGANIZATIONS
 from .organizations import configured_organizations, organization_names, section_of
 from .removed_settings import REMOVED_SETTINGS
 from .toml_files import check_files
-from .vaults.provider import register_vault_provider
-from .vaults.store import parse_vault_address
+from .vaults.store import parse_vault_address, register_vault_provider
 
 Limits = tuple[tuple[int, float], ...]
 """Pairs of requests and seconds."""

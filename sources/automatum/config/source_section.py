@@ -21,7 +21,7 @@ from .dlt_internals import current_source
 from .lookup import CREDENTIALS, SECTIONS
 from .organizations import organization_names
 from .settings import AutomatumSettings, check_configuration, settings_from
-from .vaults.provider import register_vault_provider
+from .vaults.store import register_vault_provider
 
 _OWN = ".".join(SECTIONS)
 _LEFT_OUT = (dlt.config.value, dlt.secrets.value)

@@ -235,7 +235,7 @@ def test_a_place_that_cannot_be_written_is_found_out_before(bao, served, desk, m
     [
         ("occupied/secrets.toml", "cannot be"),
         ("broken.toml", "is not valid TOML"),
-        ("s3://bucket", "unknown kind of vault 's3'"),
+        ("s3://bucket", "not the address of a secret"),
         ("secrets.tmol", "Write toml, the path of a .toml file, or the address of a vault"),
         ("aws-secretsmanager://eu-central-1/never-made", "Create the secret first"),
     ],

@@ -7,116 +7,67 @@ would add a second pin of botocore's version beside the one of s3fs.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
+from botocore import session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
-from ...core.extras import install_command
-from ...core.redaction import redact, reveal, sealed
-from .address import KEY, VaultAddress
+from ...core.errors import ConfigurationError
+from ...core.redaction import reveal, sealed
+from .store import KEY, VaultSecret
 
-TRIAL_STAGE = "AUTOMATUM_TRIAL"
-"""Staging label of the version that a trial puts. The current version stays current."""
-_DENIED = re.compile(r"Denied|Token|Credential|Signature|UnrecognizedClient|cryptionFailure")
-"""Codes of AWS, and names of botocore's exceptions, that need other credentials or permissions."""
-_WRONG = re.compile(r"InvalidRe|InvalidParameter|Validation|Malformed|NoRegion|Profile|ConfigParse")
-"""Those that need another address or profile. All others are no usable response."""
+_CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
 
-def read(secret: VaultAddress) -> tuple[dict[str, Any] | None, None]:
-    """Read a secret; None if it does not exist.
-
-    Raises:
-        AutomatumError: See `VaultSecret.read`.
-    """
-    answer = _ask(secret, "get_secret_value", {})
-    if answer is None:
-        return None, None
-    document = _parse(answer.pop("SecretString", None))
-    if document is None:
-        raise ConfigurationError(
-            KEY,
-            f"{secret} is not a JSON object.",
-            'Store {"client_id": "app_...", "client_secret": "secret_..."} as its text.',
-        )
+def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, None]:
+    """Read a secret; None if it does not exist. There is no check-and-set, and so no version."""
+    answer = _call(secret, "get_secret_value")
+    document: Any = None
+    with suppress(orjson.JSONDecodeError):
+        # `sealed` has made a `Secret` of the text.
+        document = sealed(orjson.loads(reveal(answer["SecretString"]))) if answer and "SecretString" in answer else None
+    if answer is not None and not isinstance(document, dict):
+        step = 'Store {"client_id": "app_...", "client_secret": "secret_..."} as its text.'
+        raise ConfigurationError(KEY, f"{secret} is not a JSON object.", step)
     return document, None
 
 
-def write(secret: VaultAddress, document: Mapping[str, Any], version: None, *, trial: bool) -> None:
-    """Put a new version. AWS keeps the previous one as AWSPREVIOUS. A trial is not made the current version.
+def write(secret: VaultSecret, document: Mapping[str, Any], version: None) -> None:
+    """Put a new version. AWS keeps the one before as AWSPREVIOUS."""
+    if _call(secret, "put_secret_value", document) is None:
+        step = "Create the secret first, with the key, policy and tags of your choice."
+        raise ConfigurationError(KEY, f"there is no secret {secret}.", step)
 
-    Raises:
-        AutomatumError: It was not written.
-    """
-    stages = [TRIAL_STAGE if trial else "AWSCURRENT"]
-    if _ask(secret, "put_secret_value", {"SecretString": document, "VersionStages": stages}) is None:
-        raise ConfigurationError(
-            KEY,
-            f"there is no secret {secret}.",
-            "Create the secret first, with the key, policy and tags of your choice.",
+
+def _call(secret: VaultSecret, operation: str, document: Mapping[str, Any] | None = None) -> Any:
+    def call() -> Any:
+        client = session.get_session().create_client(
+            "secretsmanager", region_name=secret.location or None, config=_CONFIG
         )
+        return getattr(client, operation)(SecretId=secret.name, **_text(document))
 
-
-def _parse(text: Any) -> dict[str, Any] | None:
-    try:
-        found = sealed(orjson.loads(text or ""))
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _ask(secret: VaultAddress, operation: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Call an operation; None if the secret does not exist."""
-    try:
-        from botocore import session
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ModuleNotFoundError:
-        raise ConfigurationError(KEY, "AWS Secrets Manager needs botocore.", install_command("botocore")) from None
     logger = logging.getLogger("botocore")
     level = logger.level
-    config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
-    failed: Exception | None = None
+    logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))  # At DEBUG it logs what it sends and gets.
     try:
-        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))  # At DEBUG it logs what it sends and gets.
-        client = session.get_session().create_client(
-            "secretsmanager", region_name=secret.location or None, config=config
-        )
-        answer: dict[str, Any] = getattr(client, operation)(SecretId=secret.name, **_plain(options))
-        return answer
-    except (ClientError, BotoCoreError) as error:
-        failed = error
+        return secret.ask(call, (ClientError, BotoCoreError), _describe)
     finally:
         logger.setLevel(level)
-    # Raise outside of the handler: the exception of botocore holds the response, and would become the context.
-    described = getattr(failed, "response", {}).get("Error", {})
-    if described.get("Code") == "ResourceNotFoundException":
+
+
+def _text(document: Mapping[str, Any] | None) -> dict[str, str]:
+    """The argument that has a document. The text has no name, because a traceback shows variables."""
+    if document is None:
+        return {}
+    return {"SecretString": orjson.dumps(document, reveal, orjson.OPT_INDENT_2).decode()}
+
+
+def _describe(error: ClientError | BotoCoreError) -> tuple[str, str] | None:
+    found = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
+    if found.get("Code") == "ResourceNotFoundException":
         return None
-    raise _refusal(secret, described.get("Code") or type(failed).__name__, described.get("Message") or str(failed))
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of an operation: the document as its text."""
-    text = orjson.dumps(options["SecretString"], reveal, orjson.OPT_INDENT_2).decode() if options else ""
-    return {**options, "SecretString": text} if options else {}
-
-
-def _refusal(secret: VaultAddress, code: str, text: str) -> AutomatumError:
-    """Translate a refusal of AWS or a failure of botocore."""
-    message = f"{secret}: {code}: {redact(text).rstrip('.')}."
-    if _DENIED.search(code):
-        return VaultDenied(
-            message,
-            "Set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the machine a role. Grant GetSecretValue (for a "
-            "rotation PutSecretValue, too) on this secret, and kms:Decrypt on its key.",
-        )
-    if _WRONG.search(code):
-        return ConfigurationError(
-            KEY,
-            message,
-            "Name a secret that is not scheduled for deletion, with its region: aws-secretsmanager://eu-central-1/NAME.",
-        )
-    return VaultUnreachable(message, "Run again later; check the network and a proxy.")
+    return found.get("Code") or type(error).__name__, found.get("Message") or str(error)

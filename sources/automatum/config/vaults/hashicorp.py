@@ -9,65 +9,52 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
+import hvac
 import orjson
 import requests
+from hvac.exceptions import InvalidPath, VaultError
 
-from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
-from ...core.extras import install_command
-from ...core.redaction import redact, register_secret, reveal, sealed
-from .address import KEY, VaultAddress, vault_server_url
+from ...core.errors import ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.redaction import register_secret, reveal
+from ..base_url import server_url
+from .store import KEY, VaultSecret
 
 TIMEOUT = 10
 """Seconds to wait for a connection, and for each part of a response."""
-_LOGIN = "Log in with `vault login`, or set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
 
-def read(secret: VaultAddress) -> tuple[dict[str, Any] | None, int]:
-    """Read a secret and its version, for check-and-set; None if it does not exist.
-
-    Raises:
-        AutomatumError: See `VaultSecret.read`.
-    """
-    kv = _log_in(secret).secrets.kv.v2
-    at = {"path": secret.name, "mount_point": secret.mount}
-    answer = _ask(secret, lambda: kv.read_secret_version(raise_on_deleted_version=False, **at))
+def read(secret: VaultSecret) -> tuple[dict[str, Any] | None, int]:
+    """Read a secret and its version, for check-and-set; None if it does not exist."""
+    kv = _log_in(secret).secrets.kv.v2.read_secret_version
+    answer = _ask(secret, lambda: kv(secret.name, mount_point=secret.mount, raise_on_deleted_version=False))
     if answer is None:
         return None, 0
-    inner = answer.get("data")
-    if not isinstance(inner, dict) or not isinstance(inner.get("metadata"), dict):
+    found = answer.get("data")
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
         raise ConfigurationError(KEY, f"{secret} is not in a KV version 2 engine.", "Name another mount.")
-    document = inner.get("data")
-    return document if isinstance(document, dict) else None, int(inner["metadata"].get("version") or 0)
+    return found.get("data"), int(found["metadata"].get("version") or 0)
 
 
-def write(secret: VaultAddress, document: Mapping[str, Any], version: int, *, trial: bool) -> None:
-    """Write a new version, if `version` is the present one. A trial writes the same content, too.
-
-    Raises:
-        AutomatumError: It was not written.
-    """
-    kv = _log_in(secret).secrets.kv.v2
-    at = {"path": secret.name, "mount_point": secret.mount}
+def write(secret: VaultSecret, document: Mapping[str, Any], version: int) -> None:
+    """Write a new version, if `version` is the present one."""
+    kv = _log_in(secret).secrets.kv.v2.create_or_update_secret
 
     def put() -> Any:
-        return kv.create_or_update_secret(secret=orjson.loads(orjson.dumps(document, reveal)), cas=version, **at)
+        return kv(secret.name, orjson.loads(orjson.dumps(document, reveal)), cas=version, mount_point=secret.mount)
 
     if _ask(secret, put) is None:
         raise ConfigurationError(KEY, f"{secret}: there is no such mount.", "Name the mount of a KV engine.")
 
 
-def _log_in(secret: VaultAddress) -> Any:
+def _log_in(secret: VaultSecret) -> Any:
     """The client of hvac, logged in."""
     environment = os.environ.get
-    named = environment("VAULT_ADDR", "").strip().rstrip("/")
-    if not secret.location and not named:
-        raise ConfigurationError(KEY, "the address names no server, and VAULT_ADDR is not set.", "Set one of them.")
-    client = _hvac().Client(
-        url=secret.location or vault_server_url(named, "VAULT_ADDR"),
+    url = secret.location or environment("VAULT_ADDR", "").strip().rstrip("/")
+    server_url(url, "VAULT_ADDR", "Set it as https://vault.example.com:8200, or name the server in the address.")
+    client = hvac.Client(
+        url=url,
         timeout=TIMEOUT,
         # A standby server may redirect, and hvac would send the token to the new location.
         allow_redirects=False,
@@ -79,50 +66,23 @@ def _log_in(secret: VaultAddress) -> Any:
         login = client.auth.approle.login
         _ask(secret, lambda: login(role_id=role, secret_id=environment("VAULT_SECRET_ID"), use_token=True))
     if not client.token:
-        raise VaultDenied(f"{secret}: no Vault token was found.", _LOGIN)
+        step = "Log in with `vault login`, or set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
+        raise VaultDenied(f"{secret}: no Vault token was found.", step)
     register_secret(client.token)
     return client
 
 
-def _hvac() -> ModuleType:
-    try:
-        import hvac
-    except ModuleNotFoundError:
-        raise ConfigurationError(KEY, "HashiCorp Vault needs hvac.", install_command("hvac")) from None
-    module: ModuleType = hvac
-    return module
-
-
-def _ask(secret: VaultAddress, call: Callable[[], Any]) -> dict[str, Any] | None:
-    """Send a request and return the response, sealed; None if the secret does not exist."""
-    kinds = _hvac().exceptions
-    failed: Exception | None = None
-    answer: Any = None
-    try:
-        answer = sealed(call())
-    except (kinds.VaultError, requests.RequestException) as error:
-        failed = error
-    # Raise outside of the handler, so that hvac's exception, which holds the response, is not the context.
-    if isinstance(failed, kinds.InvalidPath) and failed.errors == []:
-        return None  # Vault's answer for a missing secret; other 404 answers have a message.
-    if failed is not None:
-        raise _refusal(secret, failed)
-    if isinstance(answer, dict):
+def _ask(secret: VaultSecret, call: Callable[[], Any]) -> dict[str, Any] | None:
+    answer = secret.ask(call, (VaultError, requests.RequestException), _describe)
+    if answer is None or isinstance(answer, dict):
         return answer
-    # hvac returns the response itself if it is a redirect, or not JSON.
-    location = answer.headers.get("Location") if isinstance(answer, requests.Response) else None
-    elsewhere = urlsplit(location or "").hostname
-    said = f"a redirect to {elsewhere}, which is not followed" if elsewhere else "an answer that is not JSON"
-    raise VaultUnreachable(f"{secret}: {said}.", "Use the address of the server that answers without a redirect.")
+    # hvac returns the response itself.
+    step = "Use the address of the server that answers without a redirect."
+    raise VaultUnreachable(f"{secret}: a redirect, which is not followed, or an answer that is not JSON.", step)
 
 
-def _refusal(secret: VaultAddress, error: Exception) -> AutomatumError:
-    """Translate an exception of hvac or requests."""
-    kinds = _hvac().exceptions
-    errors = (error.errors if isinstance(error, kinds.VaultError) else None) or []
-    message = f"{secret}: Vault answered: {redact('; '.join(map(str, errors))) or type(error).__name__}."
-    if isinstance(error, (kinds.Forbidden, kinds.Unauthorized)):
-        return VaultDenied(message, f"The token may have expired, or its policy may not cover this path. {_LOGIN}")
-    if isinstance(error, (kinds.InvalidRequest, kinds.InvalidPath, kinds.UnsupportedOperation)):
-        return ConfigurationError(KEY, message, "Name the mount of a KV version 2 engine and a path.")
-    return VaultUnreachable(message, "Check whether Vault is sealed or down, then the network and a proxy.")
+def _describe(error: Exception) -> tuple[str, str] | None:
+    errors = (error.errors if isinstance(error, VaultError) else None) or []
+    if isinstance(error, InvalidPath) and error.errors == []:
+        return None  # Vault's answer for a missing secret; other 404 answers have a message.
+    return type(error).__name__, "; ".join(map(str, errors))

@@ -1,24 +1,65 @@
-"""A secret of a vault as a store of credentials."""
+"""A secret of a vault: its address, a store of credentials, and a provider of dlt's configuration.
+
+The provider comes after the environment and `secrets.toml`. What a vault refuses is translated here for all of them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-from urllib.parse import unquote, urlsplit
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Literal
 
-from ...core.errors import ConfigurationError
-from ...core.redaction import Secret
-from .address import AWS, KEY, PLAIN_VAULT, VAULT, VaultAddress, vault_server_url
+from ...core.errors import ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.extras import install_command
+from ...core.redaction import Secret, redact, sealed
+from ...core.suggest import spelt_otherwise
+from ..base_url import server_url
+from ..dlt_internals import ConfigProvider, add_provider, registered_providers
+from ..lookup import CREDENTIALS, SECTIONS
+from ..organizations import organization_names
 
-EXAMPLES = "Write aws-secretsmanager://REGION/NAME or vault://HOST/MOUNT/PATH, as in docs/secrets.md."
+KEY = "sources.automatum.secrets_from"
+NAME = "Automatum vault"
+KNOWN = (*CREDENTIALS, "quota_url", "ledger_url")
+"""Keys of a secret that are read. The URLs may hold a password; they are read once the credentials were asked for."""
+_NAME = r"(?!\.)[\w+=.@-]+"
+_ADDRESS = re.compile(
+    rf"aws-secretsmanager://([a-z0-9-]*)/({_NAME}(?:/{_NAME})*)|"
+    rf"vault(\+http)?://([^/@?#\s]*)/({_NAME})/({_NAME}(?:/{_NAME})*)"
+)
+_PACKAGES = {"aws": "botocore", "hashicorp": "hvac"}
+_EXAMPLES = "Write aws-secretsmanager://REGION/NAME or vault://HOST/MOUNT/PATH, as in docs/secrets.md."
+_DENIED = re.compile(r"Denied|Forbidden|Unauthorized|Token|Credential|Signature|UnrecognizedClient|cryptionFailure")
+"""Codes of AWS, and names of exceptions of botocore and hvac, that need other credentials or permissions."""
+_WRONG = re.compile(r"Invalid|Validation|Malformed|NoRegion|Profile|ConfigParse|Unsupported")
+"""Those that need another address or profile. All others are no usable response."""
+_registering = threading.Lock()
 
 
-class VaultSecret(VaultAddress):
-    """A secret of a vault. Each call logs in to the vault."""
+@dataclass(frozen=True, slots=True)
+class VaultSecret:
+    """A secret of a vault. Each call logs in to the vault.
 
-    __slots__ = ()
+    Attributes:
+        kind: The module with `read` and `write`: AWS Secrets Manager, or HashiCorp Vault (KV version 2).
+        location: AWS region, or URL of the Vault server. Empty: the environment names it.
+        mount: Mount of the KV engine; empty for AWS.
+        name: Name of the secret, or its path below the mount.
+    """
+
+    kind: Literal["aws", "hashicorp"]
+    location: str
+    mount: str
+    name: str
+
+    def __str__(self) -> str:
+        if self.kind == "aws":
+            return f"aws-secretsmanager://{self.location}/{self.name}"
+        scheme, _, host = self.location.rpartition("://")
+        return f"vault{'+http' if scheme == 'http' else ''}://{host}/{self.mount}/{self.name}"
 
     @property
     def description(self) -> str:
@@ -41,13 +82,12 @@ class VaultSecret(VaultAddress):
         return found
 
     def check_writable(self) -> None:
-        """Check that `write` will work, by a write that changes nothing.
+        """Check that `write` will work: write what is there once more.
 
         Raises:
             AutomatumError: The secret is not writable.
         """
-        document, version = self._vault().read(self)
-        self._vault().write(self, document or {}, version, trial=True)
+        self.write({})
 
     def write(self, changes: Mapping[str, str | Secret]) -> None:
         """Set these keys and keep the others. Fails if the secret in Vault has changed meanwhile; old versions stay.
@@ -55,18 +95,43 @@ class VaultSecret(VaultAddress):
         Raises:
             AutomatumError: The keys were not written.
         """
-        document, version = self._vault().read(self)
-        self._vault().write(self, {**(document or {}), **changes}, version, trial=False)
+        vault = self._vault()
+        document, version = vault.read(self)
+        vault.write(self, {**(document or {}), **changes}, version)
+
+    def ask(self, call: Callable[[], Any], kinds: Any, describe: Callable[[Any], tuple[str, str] | None]) -> Any:
+        """Call the vault; returns the response, sealed, or None if the secret does not exist.
+
+        Args:
+            call: Sends the request.
+            kinds: The exceptions of the vault's package.
+            describe: The name of an exception and what the vault said; None if it says that there is no such secret.
+
+        Raises:
+            AutomatumError: The vault refuses, or gives no response.
+        """
+        try:
+            return sealed(call())
+        except kinds as error:
+            failed = describe(error)
+        # Raise outside of the handler: the exception of the package holds the response, and would become the context.
+        if failed is None:
+            return None
+        message = f"{self}: {': '.join(filter(None, (failed[0], redact(failed[1]).rstrip('.'))))}."
+        if _DENIED.search(failed[0]):
+            step = "Log in to the vault (`vault login`, AWS_PROFILE, a role), and let its policy grant this secret."
+            raise VaultDenied(message, step)
+        if _WRONG.search(failed[0]):
+            raise ConfigurationError(KEY, message, _EXAMPLES)
+        raise VaultUnreachable(message, "Check whether the vault is sealed or down, then the network and a proxy.")
 
     def _vault(self) -> Any:
         """The module with `read(secret)`, which returns a document and its version, and `write`."""
-        if self.kind == "aws":
-            from . import aws
-
-            return aws
-        from . import hashicorp
-
-        return hashicorp
+        try:
+            return import_module(f".{self.kind}", __package__)
+        except ModuleNotFoundError:
+            package = _PACKAGES[self.kind]
+            raise ConfigurationError(KEY, f"{self} needs {package}.", install_command(package)) from None
 
 
 def parse_vault_address(text: str, key: str = KEY) -> VaultSecret:
@@ -81,27 +146,98 @@ def parse_vault_address(text: str, key: str = KEY) -> VaultSecret:
     Raises:
         ConfigurationError: It is not an address of a secret.
     """
-    try:
-        parts = urlsplit(text.strip())
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigurationError(key, "not an address.", EXAMPLES) from None
-    name = unquote(parts.path).strip("/")
-    mount, _, path = name.partition("/")
-    problem = ""
-    if parts.scheme not in (AWS, VAULT, PLAIN_VAULT):
-        problem = f"unknown kind of vault {parts.scheme!r}" if parts.scheme else "the address names no kind of vault"
-    elif parts.username or parts.password or parts.query or parts.fragment:
-        problem = "the address has a user, password, query or fragment"
-    elif not re.fullmatch(r"[\w/+=.@-]+", name) or {"", ".", ".."} & set(name.split("/")):
-        problem = "the address names no secret"
-    elif parts.scheme == AWS and (port is not None or not re.fullmatch(r"[a-z0-9-]*", host)):
-        problem = f"{host!r} is not an AWS region"
-    elif parts.scheme != AWS and not path:
-        problem = f"the address names the mount {mount!r} and no secret in it"
-    if problem:
-        raise ConfigurationError(key, f"{problem}.", EXAMPLES)
-    if parts.scheme == AWS:
-        return VaultSecret("aws", host, "", name)
-    scheme = "http" if parts.scheme == PLAIN_VAULT else "https"
-    return VaultSecret("vault", vault_server_url(f"{scheme}://{parts.netloc}", key) if host else "", mount, path)
+    found = _ADDRESS.fullmatch(text.strip())
+    if found is None:
+        raise ConfigurationError(key, "not the address of a secret.", _EXAMPLES)
+    region, name, plain, host, mount, path = found.groups()
+    if name:
+        return VaultSecret("aws", region, "", name)
+    url = f"http{'' if plain else 's'}://{host}"
+    return VaultSecret("hashicorp", server_url(url, key, _EXAMPLES) if host else "", mount, path)
+
+
+class VaultProvider(ConfigProvider):
+    """Returns the credentials from the secret that `secrets_from` names. Thread-safe.
+
+    It reads a secret when dlt needs a credential that no earlier provider has, and keeps it until `reload` is called.
+    """
+
+    name = NAME
+    supports_secrets = supports_sections = True
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._documents: dict[VaultSecret, dict[str, Any]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no vault is configured; then dlt skips this provider."""
+        return self.address() is None
+
+    @property
+    def locations(self) -> list[str]:
+        """The address of the vault, for dlt's messages."""
+        address = self.address()
+        return [] if address is None else [str(address)]
+
+    def address(self) -> VaultSecret | None:
+        """The address in `secrets_from`, as the other providers have it; None if it is not set.
+
+        dlt asks for it before each lookup, hundreds of times a sync. So the files are not checked here.
+
+        Raises:
+            ConfigurationError: `secrets_from` is not an address.
+        """
+        for provider in registered_providers():
+            if provider is not self and not provider.is_empty:
+                value, _ = provider.get_value("secrets_from", str, None, *SECTIONS)
+                if value:
+                    return parse_vault_address(str(value))
+        return None
+
+    def get_value(self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str) -> tuple[Any | None, str]:
+        """See `ConfigProvider.get_value`.
+
+        Raises:
+            AutomatumError: See `VaultSecret.read`; or the secret does not exist.
+        """
+        name = ".".join((*filter(None, (pipeline_name, *sections)), key))
+        address = self.address() if key in KNOWN and not pipeline_name and sections[:2] == SECTIONS else None
+        organization = sections[2] if len(sections) == 3 and sections[2] in organization_names() else None
+        if address is None or sections != (*SECTIONS, *filter(None, (organization,))):
+            return None, name
+        value = self._read(address.for_organization(organization), key in CREDENTIALS).get(key)
+        return value.reveal() if isinstance(value, Secret) else value, name
+
+    def reload(self) -> None:
+        """Drop what was read, so that the next lookup reads the secret again."""
+        with self._lock:
+            self._documents.clear()
+
+    def _read(self, secret: VaultSecret, ask: bool) -> dict[str, Any]:
+        with self._lock:
+            if secret not in self._documents and ask:
+                found = secret.read()
+                if found is None:
+                    raise ConfigurationError(
+                        KEY,
+                        f"there is no secret {secret}.",
+                        "Store client_id and client_secret there, or correct the address (docs/secrets.md).",
+                    )
+                for name in found:  # A misspelt key, such as `clientSecret`. Other keys are other programs'.
+                    if (meant := spelt_otherwise(name, KNOWN)) and meant not in found:
+                        step = f"Did you mean {meant}? Rename it there."
+                        raise ConfigurationError(KEY, f"{secret} has the key {name!r}.", step)
+                self._documents[secret] = found
+            return self._documents.get(secret, {})
+
+
+def register_vault_provider() -> VaultProvider:
+    """The provider of the vault, added to dlt's on the first call."""
+    with _registering:
+        for provider in registered_providers():
+            if isinstance(provider, VaultProvider):
+                return provider
+        added = VaultProvider()
+        add_provider(added)
+        return added

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dlt
 
-from automatum.config.vaults.provider import register_vault_provider
+from automatum.config.vaults.store import register_vault_provider
 from tests.support.desk import forget
 
 
