@@ -12,7 +12,6 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from automatum.api.http import ApiResponse
 from automatum.api.overrides import resolve_endpoints
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.request_stats import RequestStats
 from automatum.api.session import ApiSession
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
@@ -50,7 +49,6 @@ class Vendor:
         self.requests = 0
         self.events: dict[int, list[str]] = {}
         self.budget = Budget(self.clock)
-        self.stats = RequestStats()
         self.limiter = RateLimiter((), (), self.clock)  # nothing is asked of it but whether there is a wait
         self.shuffled: dict[str, float] = {}
         for _ in range(rows):

@@ -43,7 +43,7 @@ ELSEWHERE = {
     "operate.md": {
         "sudo": _ROOT,
         "journalctl": "needs systemd",
-        "automatum sync --quiet --notify": "posts to a service; tests/integration/sync/test_monitoring.py",
+        "automatum sync --quiet --notify": "posts to a service; tests/integration/cli/test_webhook.py",
         "SOURCES__AUTOMATUM__NOTIFY_URL": "is a line of a file",
     },
     "analyse.md": {"pip": _PACKAGES},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from ..core.text import plural
 from .connections import Connections
 from .http import MAX_RETRY_AFTER, ApiResponse, HttpFailure, logger, redirect_error, send
 from .rate_limit import LONG_WAIT, RateLimiter, wait_logger
-from .request_stats import Attempt, RequestStats
 
 ATTEMPTS = 6
 """Attempts after which a failing request is given up: with the pauses between them about 12 seconds."""
@@ -71,7 +71,7 @@ class Call:
     renewed_after: tuple[int, ...] = (401,)
     not_taken: Callable[[], None] = do_nothing
     inspect: Callable[[bytes], None] = do_nothing
-    stats: RequestStats | None = None
+    durations: deque[float] | None = None
     deadline: float = 0.0
     attempts: int = 0
     failures: int = 0
@@ -163,9 +163,8 @@ class Sender:
         finally:
             if connections is not self._connections:
                 connections.close()
-            if call.stats is not None:
-                seconds = self.clock.monotonic() - started
-                call.stats.append(Attempt(response.status if response else None, seconds, call.attempts > 0))
+            if call.durations is not None:
+                call.durations.append(self.clock.monotonic() - started)
             call.attempts += 1
             if response and response.status == 429 and not call.throttled and response.named_wait() is not None:
                 # The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away.

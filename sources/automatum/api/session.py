@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +29,6 @@ from .http import DASHBOARD, ApiResponse, error_for
 from .oauth import TokenSource
 from .overrides import resolve_endpoints, resolve_metering
 from .rate_limit import open_rate_limiter
-from .request_stats import RequestStats
 from .retry import Call, Sender, do_nothing
 
 MAX_EXPIRED_TOKENS = 5
@@ -47,19 +47,18 @@ class ApiClient:
         limiter: Counts the requests against the API's rate limits.
         budget: Limits of the run.
         tokens: Fetches and caches the access token.
-        stats: What was answered, and how long it took.
+        durations: Seconds of the latest requests.
     """
 
     def __init__(self, sender: Sender) -> None:
         self.limiter, self.budget, self._sender = sender.limiter, sender.budget, sender
-        self.stats = RequestStats()
+        self.durations: deque[float] = deque(maxlen=_LATEST)
         self.tokens = TokenSource(sender, partial(reload_credentials, sender.settings.credentials_from))
 
     @property
     def seconds_per_request(self) -> float:
         """Mean duration of the latest requests; 0 before the first."""
-        latest = self.stats[-_LATEST:]
-        return sum(one.seconds for one in latest) / len(latest) if latest else 0.0
+        return sum(self.durations) / len(self.durations) if self.durations else 0.0
 
     def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:
         """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
@@ -140,7 +139,9 @@ class ApiClient:
         # The answer with a new secret comes once, so a run that is told to stop still waits for it.
         stoppable = repeatable or below.startswith(API_PREFIX)
         flags: dict[str, Any] = {"repeatable": repeatable, "stoppable": stoppable}
-        return self._sender.run(Call(method, below, acquire, renew, refusal, stats=self.stats, **flags, **options))
+        return self._sender.run(
+            Call(method, below, acquire, renew, refusal, durations=self.durations, **flags, **options)
+        )
 
     def _acquire(self, call: Call, before: Callable[[], None]) -> tuple[int, Secret]:
         """Wait for the rate limit and get a token. If the token expires during the wait, start again."""

@@ -41,7 +41,7 @@ REMOVED_OPTIONS = {
     "check --no-wait": "Remove it: a check waits for 90 seconds at most.",
     "check --max-wait": "Remove it: a check waits for 90 seconds at most.",
     **{
-        f"check {option}": "Remove it: a status says since when the client secret is in use."
+        f"check {option}": "Remove it: a check reads no destination."
         for option in ("--destination", "--database", "--dataset")
     },
     **{

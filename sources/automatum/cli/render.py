@@ -28,7 +28,6 @@ _COUNTS = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged"
 _STYLES = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
 _WORDS = frozenset({"verdict", "state", "scope", "note", "rule", "scopes", "name", "lastUsedAt"})
 """Columns of words; the others hold numbers."""
-_ANSWERS = {"http_401": "401", "http_403": "403", "http_429": "429", "http_5xx": "5xx", "network_errors": "no answer"}
 Figures = Mapping[str, Any]
 
 
@@ -199,11 +198,6 @@ def show_check(figures: Figures) -> None:
         say_text("Next: automatum sync. Before, automatum sync --dry-run shows what it costs.")
 
 
-def _secret_line(secret: Figures) -> str:
-    since = f"{secret['in_use_since']:%Y-%m-%d}"
-    return secret["advice"] or f"The client secret has been in use since {since} or longer."
-
-
 def show_status(figures: Figures) -> None:
     """The last sweep of each table, and those under way; what is open in the ledgers; what the check of data found."""
     if copy := figures.get("read_copy"):
@@ -236,24 +230,9 @@ def _show_sweeps(figures: Figures) -> None:
     for name, row in figures["tables"].items():
         if row["reason"]:
             say_text(f"{name}: {row['reason']}")
-        if trouble := _request_errors(row["recent"]):
-            say_text(f"{name}: {trouble}")
-    if figures["secret"]:
-        say_text(_secret_line(figures["secret"]))
     for name, row in figures["under_way"].items():
         announced = "" if row["announced"] is None else f"; {plural(row['announced'], 'row')} announced"
         say_text(f"{name}: under way, {plural(row['pages'], 'page')} read{announced}")
-
-
-def _request_errors(recent: Figures | None) -> str:
-    """What the API refused in the latest sweeps of a table, in one line; empty if there was nothing."""
-    answers = [f"{recent[name]:,} × {text}" for name, text in _ANSWERS.items() if recent[name]] if recent else []
-    if not recent or not answers:
-        return ""
-    return (
-        f"of {plural(recent['requests'], 'request')} in {plural(recent['sweeps'], 'sweep')}, {', '.join(answers)}; "
-        f"{plural(recent['retries'], 'retry', 'retries')}; slowest answer {recent['latency_max_ms'] or 0:,} ms"
-    )
 
 
 def show_discovery(figures: Figures) -> None:

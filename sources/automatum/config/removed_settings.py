@@ -27,7 +27,7 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "table_format": "Remove it: tables have the format of the destination. For Parquet files, load to ducklake.",
     "retry_attempts": "Remove it: a failing request is given up after six attempts.",
     "retry_deadline": "Set request_timeout: a failing request is given up after four times as long.",
-    "secret_max_age_days": "Remove it: a client secret is warned of after the 30 days that the vendor documents.",
+    "secret_max_age_days": "Remove it: the age of a client secret is not recorded.",
     "webhook_signature_header": "Remove it: signatures are read from x-automatum-signature, as documented.",
     "metering_reserve": "Remove it: a push keeps a tenth of the rate limit for itself.",
     "metering_max_lines": "Use metering_max_amount or `push --max-amount`; a dry run shows the number of lines.",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.pipeline import SupportsPipeline
 
 from ..api.overrides import resolve_endpoints
-from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
 from ..config.organizations import organization_names
 from ..config.settings import parse_age, resolve_settings
 from ..core.budget import Budget
@@ -34,10 +33,7 @@ from ..sync.facts import (
     MOST_SWEEPS,
     PastSweep,
     SweepFacts,
-    first_use,
     last_verdict,
-    latest_use,
-    too_old,
 )
 from ..sync.results import Verdict
 from ..warehouse.dataset import has_organizations, read_owners
@@ -46,7 +42,6 @@ from ..warehouse.sql import (
     REJECTED_TABLE,
     SWEEPS_TABLE,
     as_utc,
-    column_names,
     json_object,
     organization_filter,
     read_latest,
@@ -61,8 +56,6 @@ _COLUMNS = (
     "sweep_id", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
     "inserted", "updated", "deleted", "unchanged", EXTRA,
 )  # fmt: skip
-RECENT = 20
-"""Sweeps of a table over which errors and durations are reported."""
 
 
 @dataclass
@@ -78,7 +71,7 @@ class Status:
     """What the last syncs did, and what waits for a person.
 
     Attributes:
-        figures: `tables`, `under_way` and `secret` (see `read_sweeps`), or these by `organizations`.
+        figures: `tables` and `under_way` (see `read_sweeps`), or these by `organizations`.
         ledgers: See `ledgers_unresolved`.
         old: Why data is older than it may be.
         findings: What the check of the data found; None without `--verify`.
@@ -271,9 +264,6 @@ def ledgers_unresolved(clock: Clock) -> list[dict[str, Any]]:
 def read_sweeps(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
     """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
 
-    `recent` of a table: what the API answered in its latest sweeps, errors and durations, by the columns of
-    `_automatum_sweeps`; None if an earlier version has loaded them. `secret`: since when the client secret is in use.
-
     Args:
         pipeline: The pipeline whose destination is asked.
         now: Epoch seconds.
@@ -295,16 +285,9 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
     columns = ("table_name", "resolved_at")
     rejections = read_rows(pipeline, REJECTED_TABLE, columns, organization_filter(organization_id))
     rejected = Counter(table for table, resolved_at in rejections if resolved_at is None)
-    # Not where an earlier version has loaded them.
-    counted = set(STATS_COLUMNS) <= column_names(pipeline, SWEEPS_TABLE)
     for table, figures in tables.items():
         figures["rejected"] = rejected[table]
-        figures["recent"] = _recent_requests(pipeline, table, organization_id) if counted else None
-    return {
-        "tables": tables,
-        "under_way": _sweeps_under_way(pipeline, sweeps, organization_id),
-        "secret": _secret(sweeps, present),
-    }
+    return {"tables": tables, "under_way": _sweeps_under_way(pipeline, sweeps, organization_id)}
 
 
 def _last_sweeps(
@@ -349,29 +332,3 @@ def _sweeps_under_way(
         so_far["pages"] = max(so_far["pages"], page)
         so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
     return under_way
-
-
-def _secret(sweeps: Mapping[str, Sequence[PastSweep]], present: datetime) -> dict[str, Any] | None:
-    """Since when the client secret is in use; None if no sweep says."""
-    used = latest_use([one for past in sweeps.values() for one in past])
-    since = first_use(used)
-    if since is None:
-        return None
-    return {
-        "mark": (used or {}).get("mark"),
-        "in_use_since": since,
-        "age_days": (present - since).days,
-        "advice": too_old(since, present),
-    }
-
-
-def _recent_requests(pipeline: SupportsPipeline, table: str, organization_id: str | None) -> dict[str, int | None]:
-    """Sums of what the API answered in the latest sweeps of a table, and its slowest answers in milliseconds."""
-    columns = ("requests", *STATS_COLUMNS)
-    by = {"table_name": table, **organization_filter(organization_id)}
-    rows = read_latest(pipeline, SWEEPS_TABLE, columns, by, "finished_at", RECENT)
-    figures: dict[str, int | None] = {"sweeps": len(rows)}
-    for name, values in zip(columns, zip(*rows, strict=True), strict=True):
-        known = [value for value in values if value is not None]
-        figures[name] = max(known, default=None) if name in LATENCY_COLUMNS else sum(known)
-    return figures

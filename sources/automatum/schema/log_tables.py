@@ -16,8 +16,6 @@ _SHARED = {
     "status 0.",
     "started_at": "When the sweep began, by the clock of the connector. A resumed sweep keeps its start.",
     "table_name": "Name of the table that is filled.",
-    "number": "in the last run of the sweep.",
-    "time": "Milliseconds from request to response in the last run:",
 }
 
 
@@ -49,16 +47,6 @@ verdict text `complete`: all rows that the API listed are in the destination. `i
     `failed`: an error ended the sweep. `skipped`: the API does not know the report.
 reason text Why the verdict is not `complete`, or what else is worth knowing. Null if nothing is.
 load_id text {load_id}
-http_401 bigint Number of responses with status 401 {number}
-http_403 bigint Number of responses with status 403 {number}
-http_404 bigint Number of responses with status 404 {number}
-http_429 bigint Number of responses with status 429 {number}
-http_5xx bigint Number of responses with status 5xx {number}
-network_errors bigint Number of requests without a usable response {number}
-retries bigint Number of requests that repeat an earlier one {number}
-latency_p50_ms bigint {time} half of the requests took no longer.
-latency_p95_ms bigint {time} 95 % of the requests took no longer.
-latency_max_ms bigint {time} the longest.
 extra json JSON object of what the next sweep needs to know of this one. Null if there is nothing.
 """,
     "When the row was made: the same as `finished_at`.",

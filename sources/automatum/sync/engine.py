@@ -18,7 +18,6 @@ from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.sql import complete_load_ids
 from ..warehouse.sql_client import check_destination, one_client
-from .facts import too_old
 from .key_check import check_keys
 from .list_sync import ListSync
 from .options import SyncOptions
@@ -226,12 +225,8 @@ def _conclude(
         delete_page_records(pipeline, over, session.settings.owner)
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
-    summary.stats = session.client.stats
     summary.seconds = session.clock.monotonic() - started
     summary.results = [(run.endpoint, run.result) for run in runs]
-    in_use = [run.result.secret_since for run in runs if run.result.secret_since]
-    if advice := too_old(min(in_use, default=None), utc(session.clock.time())):
-        logger.warning("%s", advice)
     ran = [run for run in runs if not run.result.skipped]
     groups = {run.endpoint.group for run in ran}
     for run in runs:

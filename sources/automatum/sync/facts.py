@@ -11,7 +11,6 @@ from typing import Any
 
 from ..config.settings import AutomatumSettings
 from ..core.redaction import Secret
-from ..core.text import plural
 from ..endpoints import Endpoint
 from .results import Verdict
 
@@ -21,8 +20,6 @@ MOST_KEYS = 5_000
 """Keys that a sweep's row names. What is left out is confirmed later, as if its sweep had not been."""
 MOST_EVENTS = 50
 """Events that a sweep's row describes."""
-MAX_AGE_DAYS = 30
-"""The vendor asks for a rotation every 30 days in production, and every 90 in development (`api/authentication`)."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,6 @@ class SweepFacts:
         since: First day of a report from which on all days have been read, as an ISO date.
         part: What names the part of the table that it read (`SyncOptions.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
-        secret: The client secret that it was read with: `mark`, and `since` when it is in use. Sweep after
-            sweep carries it on (I9), because the API is not known to tell.
         organization: Whose rows the dataset has: `id`, and the `application` that read them (`organization_check`).
         key: Columns that identified a record.
         settings: What it was read by (`digest_settings`).
@@ -53,7 +48,6 @@ class SweepFacts:
     since: str | None = None
     part: str = ""
     session: dict[str, Any] | None = None
-    secret: dict[str, Any] | None = None
     organization: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
     settings: str = ""
@@ -83,7 +77,7 @@ class SweepFacts:
         return cls(**known)
 
 
-_OTHER_TYPES = {"session": dict, "secret": dict, "organization": dict, "since": str, "part": str, "settings": str}
+_OTHER_TYPES = {"session": dict, "organization": dict, "since": str, "part": str, "settings": str}
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }
@@ -132,60 +126,3 @@ def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> str:
         key = settings.personal_key or Secret("")
         words += settings.personal, hmac.new(key.reveal().encode(), b"personal", "sha256").hexdigest()
     return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()
-
-
-def in_use_since(settings: AutomatumSettings, past: Sequence[PastSweep], now: datetime) -> dict[str, Any]:
-    """What a sweep stores: `mark`, which tells one secret from another, and `since`, an ISO time.
-
-    Args:
-        settings: Resolved settings.
-        past: Earlier sweeps, the latest first.
-        now: The present.
-    """
-    mark = mark_of(settings)
-    known = (one.facts.secret for one in past if one.facts.secret)
-    return next((one for one in known if one.get("mark") == mark and first_use(one)), None) or {
-        "mark": mark,
-        "since": now.isoformat(timespec="seconds"),
-    }
-
-
-def first_use(secret: dict[str, Any] | None) -> datetime | None:
-    """When a secret was first seen in use, by what a sweep has stored; None if that does not say."""
-    try:
-        return datetime.fromisoformat(str((secret or {})["since"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def too_old(since: datetime | None, now: datetime) -> str:
-    """What to tell of a secret that is too old; empty if it is not.
-
-    Args:
-        since: Since when it is in use, if that is known.
-        now: The present.
-    """
-    days = (now - since).days if since else 0
-    if days < MAX_AGE_DAYS:
-        return ""
-    return (
-        f"The client secret has been in use for {plural(days, 'day')} or more. Automatum asks to rotate it every 30 "
-        "days in production and every 90 in development. Run `automatum apps rotate`."
-    )
-
-
-def latest_use(past: Sequence[PastSweep]) -> dict[str, Any] | None:
-    """What sweeps of all tables say of the secret of the latest of them: `mark` and `since`; None if none says."""
-    latest = max((one for one in past if one.facts.secret), key=lambda one: one.finished_at, default=None)
-    if latest is None:
-        return None
-    # A table that was not synced for a time has seen the secret later than others.
-    mark = (latest.facts.secret or {}).get("mark")
-    same = [one.facts.secret for one in past if one.facts.secret and one.facts.secret.get("mark") == mark]
-    return min((one for one in same if first_use(one)), key=lambda one: str(one["since"]), default=None)
-
-
-def mark_of(settings: AutomatumSettings) -> str:
-    """Eight hex digits of a hash, which tell one secret from another, and are far too few to find a secret by."""
-    text = "automatum {} {}".format
-    return hashlib.sha256(text(settings.client_id, settings.client_secret.reveal()).encode()).hexdigest()[:8]

@@ -59,9 +59,7 @@ class ListSync(TableSync):
 
     def _begin(self) -> None:
         session, endpoint = self.session, self.endpoint
-        spent = self._organization.spent.pop(endpoint.table, [])
-        self.result.requests += len(spent)
-        self.result.stats += spent
+        self.result.requests += self._organization.spent.pop(endpoint.table, 0)
         self._pages = ListPages(session.client, endpoint, self._organization.pages.pop(endpoint.table, None))
         self._sweep = Sweep(
             self._table,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import dlt
 
 from ..api.pages import Page, read_page
-from ..api.request_stats import Attempt
 from ..api.session import ApiSession
 from ..config.organizations import organization_names
 from ..core.errors import AutomatumError, ConfigurationError, MoreToDo
@@ -44,7 +43,7 @@ class OrganizationCheck:
 
     Attributes:
         pages: Table to the first page that was read to ask whose credentials these are. A sweep begins with it.
-        spent: Table to the requests for that page, which no table is charged for yet.
+        spent: Table to the number of requests for that page, which no table is charged for yet.
         forgotten: Ids of the customers whose personal data is not loaded.
         refusal: The error of a run whose credentials belong to another organization. No table of the run is read on.
     """
@@ -52,7 +51,7 @@ class OrganizationCheck:
     def __init__(self, session: ApiSession, tables: Collection[str]) -> None:
         self.refusal: ConfigurationError | None = None
         self.pages: dict[str, Page] = {}
-        self.spent: dict[str, list[Attempt]] = {}
+        self.spent: dict[str, int] = {}
         self.forgotten = frozenset[str]()
         self._tables = tables
         self._session, self._settings = session, session.settings
@@ -161,12 +160,11 @@ class OrganizationCheck:
             for endpoint in sorted(self._session.endpoints, key=lambda one: one.table not in self._tables):
                 try:
                     if endpoint.kind == "list" and not self._asked and not self._session.missing_scopes((endpoint,)):
-                        stats = self._session.client.stats
-                        sent = len(stats)
+                        before = self._session.budget.requests
                         page = read_page(self._session.client, endpoint, 1)
                         self.pages[endpoint.table] = page
                         if not self._started:  # Later, the table that wants to know is charged.
-                            self.spent[endpoint.table] = stats[sent:]
+                            self.spent[endpoint.table] = self._session.budget.requests - before
                         self._asked = _usable(Table(endpoint).organizations(page.records))
                 except MoreToDo:
                     self._asked = None

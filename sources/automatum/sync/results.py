@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from ..api.request_stats import RequestStats
 from ..core.errors import AutomatumError, MoreToDo
 
 DELETED = "deleted"
@@ -155,7 +154,6 @@ class TableResult:
         verdict: None until the table is read, or cut short.
         reason: Why the table is incomplete, or what is worth knowing about it.
         requests: API requests for the table, retries included.
-        stats: What was answered to them, and how long it took.
         pages: Pages read. For a report, the number of requests.
         announced: Number of rows that the API announced. None if it announced none.
         distinct: Distinct keys read.
@@ -167,7 +165,6 @@ class TableResult:
         skipped: Why the table was skipped. Empty if it was not.
         stopped: The bound that cut the sync of the table short.
         error: The error that ended the sync of the table.
-        secret_since: Since when the client secret is in use; set by a table's first sweep of a day (UTC) alone.
         finished_earlier: Whether an earlier run of the same sync has finished the table.
         read_by: The settings that it was read by then (`SweepFacts.settings`).
     """
@@ -175,7 +172,6 @@ class TableResult:
     verdict: Verdict | None = None
     reason: str = ""
     requests: int = 0
-    stats: RequestStats = field(default_factory=RequestStats)
     pages: int = 0
     announced: int | None = None
     distinct: int = 0
@@ -186,6 +182,5 @@ class TableResult:
     skipped: str = ""
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None
-    secret_since: datetime | None = None
     finished_earlier: bool = False
     read_by: str = ""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..api.request_stats import RequestStats
 from ..core.clock import instant
 from ..core.errors import (
     EXIT_COMPLETE,
@@ -40,7 +39,6 @@ class OrganizationSummary:
         verdict: `complete`, `incomplete` or `more_to_do`.
         requests: API requests sent, retries included.
         token_requests: Requests for a token.
-        stats: What the API answered to the requests, and how long it took.
         seconds: Duration.
         results: Each table with its result.
         skipped: Group or table to the reason why it was skipped.
@@ -52,7 +50,6 @@ class OrganizationSummary:
     verdict: Verdict = Verdict.COMPLETE
     requests: int = 0
     token_requests: int = 0
-    stats: RequestStats = field(default_factory=RequestStats)
     seconds: float = 0.0
     results: list[tuple[Endpoint, TableResult]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -150,7 +147,6 @@ class OrganizationSummary:
             "verdict": self.verdict.value,
             "requests": self.requests,
             "token_requests": self.token_requests,
-            "api": self.stats.to_json(),
             "seconds": round(self.seconds, 3),
             "pipeline": self.pipeline or None,
             "resume_at": None if self.resume_at is None else instant(self.resume_at),

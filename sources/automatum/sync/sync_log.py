@@ -76,7 +76,6 @@ class SweepLog:
             **asdict(result.counts),
             "verdict": verdict.value,
             "reason": printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
-            **result.stats.to_json(),
             EXTRA: dumps(facts.to_json()).decode(),
             SYNCED_AT: finished_at,
         }

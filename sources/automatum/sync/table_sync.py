@@ -28,7 +28,7 @@ from ..schema.records import Record, Rows, pick
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
 from .batcher import Batcher, Tables
-from .facts import SweepFacts, digest_settings, first_use, in_use_since
+from .facts import SweepFacts, digest_settings
 from .hints import Hints
 from .options import SyncOptions
 from .organization_check import OrganizationCheck
@@ -101,7 +101,6 @@ class TableSync(ABC):
         self._refused = self._limited = False
         self._hints = hints or Hints()
         self._early: tuple[float, PriorState | None] = 0.0, None
-        self._secret: dict[str, Any] | None = None
 
     @property
     def read_by(self) -> str:
@@ -274,10 +273,6 @@ class TableSync(ABC):
         (read_at, prior), self._early = self._early, (0.0, None)
         if prior is None or self.session.clock.monotonic() - read_at > CHUNK_SECONDS:
             prior = self._read_destination(pipeline) if pipeline else PriorState(KnownRows())
-        now = utc(self.session.clock.time())
-        self._secret = in_use_since(self.settings, prior.past, now)
-        if not prior.past or prior.past[0].finished_at.date() < now.date():
-            self.result.secret_since = first_use(self._secret)
         self._rejections.open = prior.rejected
         self._batcher.unclosed = prior.unclosed if name else None
         self._batcher.lists = prior.known.children or {}
@@ -324,7 +319,7 @@ class TableSync(ABC):
         self._log.facts = replace(self._log.facts, organization=self._organization.fact)
         if verdict and verdict is not Verdict.MORE_TO_DO:
             facts = self.facts() if self.started else replace(self._log.facts, partial=bool(self._options.since))
-            facts = replace(facts, partial=facts.partial or self._limited, secret=self._secret)
+            facts = replace(facts, partial=facts.partial or self._limited)
             yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, utc(self.session.clock.time()))
         if self.started and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
             records, state = self._unfinished_pages()
@@ -361,13 +356,12 @@ class TableSync(ABC):
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""
-        budget, stats = self.session.budget, self.session.client.stats
-        before, sent = budget.requests, len(stats)
+        budget = self.session.budget
+        before = budget.requests
         try:
             return request()
         finally:
             self.result.requests += budget.requests - before
-            self.result.stats += stats[sent:]
 
     def _own(self, page: Page) -> Page:
         """The page as `personal` says, if its rows are this organization's: the credentials may be another's."""

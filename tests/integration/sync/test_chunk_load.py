@@ -114,7 +114,7 @@ def test_pages_of_an_unchanged_sweep_are_written_and_resumed_from_i3(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        "ALTER TABLE _automatum_sweeps DROP COLUMN retries",
+        "ALTER TABLE _automatum_sweeps DROP COLUMN unchanged",
         "DROP TABLE _automatum_sweeps",
         "ALTER TABLE _automatum_sweeps ADD COLUMN _dlt_load_id TEXT",
     ],
@@ -124,7 +124,7 @@ def test_a_column_that_a_table_of_the_log_lacks_is_added_i9(site, change):
     site.sync("customers")
     site.execute(change)
     assert site.sync("customers").code == 0
-    assert site.query("SELECT retries FROM _automatum_sweeps ORDER BY finished_at DESC LIMIT 1") == [(0,)]
+    assert site.query("SELECT unchanged IS NULL FROM _automatum_sweeps ORDER BY finished_at DESC LIMIT 1") == [(False,)]
 
 
 def run(site):

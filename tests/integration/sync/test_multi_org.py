@@ -88,12 +88,10 @@ def test_organizations_cost_the_same_each_and_share_the_file(desk, start):
 
 @pytest.mark.slow
 def test_the_page_that_names_the_organization_is_charged_to_its_table(desk, two):
-    """It is asked for before the table begins; its time is known, and the requests of the tables are all requests."""
+    """It is asked for before the table begins, and the requests of the tables are all requests."""
     assert desk.sync().code == 0
     sent = sum(entry.path.startswith("/api/v1/") for entry in two.sandbox.requests.all())
-    rows = desk.query("SELECT table_name, requests, latency_max_ms FROM _automatum_sweeps")
-    assert sum(requests for _, requests, _ in rows) == sent
-    assert [name for name, _, latency in rows if latency is None] == []
+    assert desk.query("SELECT sum(requests) FROM _automatum_sweeps") == [(sent,)]
 
 
 # What is whose
