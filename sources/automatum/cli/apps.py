@@ -11,7 +11,7 @@ from ..core.errors import ConfigurationError
 from ..core.text import printable
 from . import render
 from .commands import CommandApp, examples
-from .console import say_text, show_warning
+from .console import say_text
 from .declared import END, runs
 from .options import LOOK_WAIT, stop_on_signals
 from .reporter import Reporter
@@ -118,12 +118,9 @@ def rotate(
         return _ask(yes, f"Regenerate the secret of {application.title}, and store the new one in {where}?")
 
     done = rotate(_open(given), id_, store_in=store_in, confirm=confirm)
-    tried = "a token was taken with it" if done.tried else "no token was taken with it yet"
+    tried = "no token was taken with it yet" if done.errors else "a token was taken with it"
     text = f"The secret of {done.application.client_id} is new. It is stored in {done.stored_in}; {tried}."
-    code = render.finish(done, given["as_json"], lambda _: say_text(text))
-    if done.shadowed_by:
-        show_warning(f"{done.shadowed_by} still holds another secret, which takes precedence. Remove it there.")
-    return code
+    return render.finish(done, given["as_json"], lambda _: say_text(text))
 
 
 def _ask(yes: bool, question: str) -> bool:

@@ -8,12 +8,17 @@ whatever ends the rotation in between leaves it.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 from ..api.connections import Connections
 from ..api.exact_json import parse_json
@@ -21,25 +26,21 @@ from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
 from ..api.retry import Sender
 from ..api.session import ApiSession
-from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_source, open_store, reload_credentials
-from ..config.lookup import opaque
+from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_source, open_store
 from ..config.settings import AutomatumSettings
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
-from ..core.redaction import Secret, reveal
+from ..core.redaction import Secret
 from ..endpoints import REGENERATE
 from .applications import SECRET_KEYS, Application, find_application
-from .rescue_file import RescueFile, left_behind, state_folder
 
 logger = logging.getLogger("automatum")
 
-ATTEMPTS = 3
-"""Attempts to store the new secret."""
 PAUSE = 2.0
-"""Seconds between two attempts."""
-_BY_HAND = (
-    "Regenerate it in the Automatum dashboard (Settings > Integrations > API Access) and store the secret that it "
-    "shows."
+"""Seconds before the second attempt to store the new secret."""
+_NEXT = (
+    "Run `automatum check`: if it exits 77, store the secret that is in the file, and remove the file. If there is "
+    "none, regenerate it in the dashboard (Settings > Integrations > API Access) and store the secret that it shows."
 )
 
 
@@ -50,26 +51,17 @@ class Rotation:
     Attributes:
         application: The application that the secret belongs to.
         stored_in: Where the new secret is.
-        tried: Whether a token was taken with it.
-        shadowed_by: A source with another secret that takes precedence over the stored one; empty if there is none.
-        error: Why no token was taken.
+        errors: Why no token was taken with it; empty if one was.
     """
 
     application: Application
     stored_in: str
-    tried: bool = False
-    shadowed_by: str = ""
-    error: AutomatumError | None = None
-
-    @property
-    def errors(self) -> list[AutomatumError]:
-        """Why no token was taken."""
-        return [self.error] if self.error else []
+    errors: list[AutomatumError]
 
     @property
     def exit_code(self) -> int:
         """0 if the new secret works; else the code of the error that kept it from being tried."""
-        return self.error.exit_code if self.error else EXIT_COMPLETE
+        return self.errors[0].exit_code if self.errors else EXIT_COMPLETE
 
     def to_json(self) -> dict[str, Any]:
         """The rotation as one JSON object; holds no secret."""
@@ -78,33 +70,45 @@ class Rotation:
             "id": self.application.id,
             "client_id": self.application.client_id,
             "stored_in": self.stored_in,
-            "tried": self.tried,
-            "shadowed_by": self.shadowed_by or None,
+            "tried": not self.errors,
             "errors": [error.to_json() for error in self.errors],
         }
 
 
-@dataclass
-class _Response:
-    """The response to the request, and the secrets in it."""
+class AnswerFile:
+    """The answer with the new secret, in a file that only its owner can read.
 
-    known: Secret
-    rescue: RescueFile
-    secret: Secret = field(default=Secret(""))
-    content: bytes = field(default=b"", repr=False)
-    under_way: bool = False
+    Attributes:
+        path: The file; None as long as none is written, or if none can be.
+        content: What it holds.
+    """
 
-    def send(self) -> None:
-        self.under_way = True
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._folder, self._prefix = folder, prefix
+        self.path: str | None = None
+        self.content = b""
 
-    def not_taken(self) -> None:
-        self.under_way = False
-
-    def inspect(self, content: bytes) -> None:
-        self.rescue.save({"answer": content.decode("utf-8", "backslashreplace")})
+    def save(self, content: bytes) -> None:
+        """Write the file, in place of an earlier answer to the same request."""
+        self.discard()
         self.content = content
-        found = [Secret(text) for text in _find_secrets(content, self.known.reveal())]
-        self.secret = found[0] if len(found) == 1 else Secret("")
+        with contextlib.suppress(OSError):
+            number, path = tempfile.mkstemp(".json", self._prefix, self._folder)
+            with os.fdopen(number, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(number)
+            self.path = path
+
+    def discard(self) -> None:
+        """Remove the file."""
+        if self.path:
+            with contextlib.suppress(OSError):
+                Path(self.path).unlink()
+        self.path = None
+
+    def __str__(self) -> str:
+        return f"The answer is in {self.path}, which only you can read." if self.path else "No file has the answer."
 
 
 def rotate(
@@ -125,158 +129,93 @@ def rotate(
     Raises:
         ConfigurationError: The new secret could not be stored, or `confirm` returned False. Nothing is changed.
         SecretNotKept: The secret was regenerated, or may have been, and the new one is not in the store.
-        Busy: The same application's secret is being rotated by another process. Nothing is changed.
+        Busy: Another process rotates a secret. Nothing is changed.
         AutomatumError: The API or the vault refuse or do not answer. Nothing is changed.
     """
-    with _rotation_lock(session):
-        return _rotate(session, wanted, store_in, confirm)
+    folder = platformdirs.user_state_path("automatum", appauthor=False)
+    # One at a time: the second of two would invalidate the secret that the first one stores.
+    clock, budget, again = session.clock, session.budget, "Run again when it has ended."
+    about = folder / "rotate.lock", "The rotation of secrets", "automatum apps rotate"
+    with exclusive_lock(*about, wait=0, clock=clock, budget=budget, next_step=again):
+        application = find_application(session, wanted or session.settings.client_id)
+        prefix = f"rotated-{re.sub(r'[^A-Za-z0-9_-]', '_', application.client_id)}-"
+        for path in sorted(folder.glob(f"{prefix}*.json")):
+            logger.warning("an earlier rotation was interrupted; the answer with its secret is in %s", path)
+        store, changes = _find_store(session.settings, application, store_in)
+        if not confirm(application, store.description):
+            raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
+        store.check_writable()
+        secret = _replace(session, application, store, changes, AnswerFile(folder, prefix))
+        return Rotation(application, store.description, _try_secret(session, application, secret))
 
 
-def _rotate(
-    session: ApiSession, wanted: str | None, store_in: str | None, confirm: Callable[[Application, str], bool]
-) -> Rotation:
-    settings = session.settings
-    store = _choose_store(settings, store_in)
-    application = find_application(session, wanted or settings.client_id)
+def _find_store(
+    settings: AutomatumSettings, application: Application, store_in: str | None
+) -> tuple[CredentialStore, dict[str, str | Secret]]:
+    """The store, and what goes there besides the secret. A store of another application is refused."""
     own = application.client_id == settings.client_id
-    for path in left_behind(application.client_id):
-        logger.warning("an earlier rotation was interrupted; the answer with its secret is in %s", path)
-    changes = _check_store(store, application, settings, own, store_in)
-    if not confirm(application, store.description):
-        raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
-    store.check_writable()
-    rescue = RescueFile(application.client_id, session.clock.time())
-    try:
-        secret = _regenerate(session, application, settings.client_secret if own else Secret(""), rescue)
-        _store_secret(session, store, {**changes, SECRET: secret}, application, rescue)
-    except AutomatumError:
-        raise
-    except BaseException as error:  # Also Ctrl-C: the secret must not be lost with the process.
-        if rescue.path is None:
-            raise
-        raise SecretNotKept(
-            f"The rotation of {application.client_id} was interrupted ({type(error).__name__}), and the old secret may "
-            f"no longer be valid. {rescue.describe('The answer with the new one is')}",
-            "Run `automatum check`: if it exits 77, store the secret that is in the file. If that one is refused, too: "
-            f"{_BY_HAND}",
-            rescue.path,
-        ) from None
-    rescue.discard()
-    rotation = Rotation(application, store.description)
-    try:
-        _take_token(session, application, secret)
-        rotation.tried = True
-    except AutomatumError as error:
-        rotation.error = error
-    if own:
-        rotation.shadowed_by = _find_shadowing_source(settings, secret)
-    return rotation
-
-
-@contextmanager
-def _rotation_lock(session: ApiSession) -> Iterator[None]:
-    """Allow one rotation at a time: the second of two would invalidate the secret that the first one stores."""
-    name = hashlib.sha256(f"{session.settings.base_url} {session.settings.client_id}".encode()).hexdigest()[:16]
-    path = state_folder() / f"rotate-{name}.lock"
-    with exclusive_lock(
-        path,
-        "The secret of this application",
-        "automatum apps rotate",
-        wait=0,
-        clock=session.clock,
-        budget=session.budget,
-        next_step="Run again when it has ended, if another new secret is wanted.",
-    ):
-        yield
-
-
-def _take_token(session: ApiSession, application: Application, secret: Secret) -> None:
-    """Take a token with this secret, and not with another one of the configuration."""
-    settings = replace(session.settings, client_id=application.client_id, client_secret=secret)
-    with Connections() as connections:
-        limiter = open_rate_limiter(settings, session.clock)
-        tokens = TokenSource(Sender(settings, session.clock, limiter, session.budget, connections))
-        tokens.max_wait = session.client.tokens.max_wait
-        tokens.token()
-
-
-def _find_shadowing_source(settings: AutomatumSettings, secret: Secret) -> str:
-    """A source whose other secret takes precedence over the stored one; empty if there is none."""
-    with suppress(AutomatumError):
-        found = reload_credentials(settings.credentials_from)
-        if found is None or found[1] != secret:
-            return find_secret_source(settings.organization).description
-    return ""
-
-
-def _choose_store(settings: AutomatumSettings, store_in: str | None) -> CredentialStore:
+    source = find_secret_source(settings.organization)
+    store = source.store if own else None
     if store_in is not None:
-        return open_store(store_in, settings.organization)
-    origin = find_secret_source(settings.organization)
-    if origin.store is None:
+        store = open_store(store_in, settings.organization)
+    if store is None:
         raise ConfigurationError(
             STORE_IN,
-            f"the secret comes from {origin.description}, which cannot be written.",
+            f"the secret comes from {source.description if own else 'elsewhere'}, which cannot be written.",
             "Name where the new one is to go: --store-in toml, or a vault's address (docs/secrets.md). "
             "Nothing was changed.",
         )
-    return origin.store
-
-
-def _check_store(
-    store: CredentialStore, application: Application, settings: AutomatumSettings, own: bool, store_in: str | None
-) -> dict[str, str | Secret]:
-    """Check that the store is for this application; returns what to store besides the secret."""
-    if not own and store_in is None:
-        raise ConfigurationError(
-            STORE_IN,
-            f"{application.id} is not the application of this configuration, so where its secret is kept is not known.",
-            "Name the store. Nothing was changed.",
-        )
-    found = store.read() or {}
-    there = found.get("client_id")
+    there = (store.read() or {}).get("client_id")
     if there and there != application.client_id:
         raise ConfigurationError(
             STORE_IN if store_in else "ID",
             f"{store.description} holds the credentials of {there}, not of {application.client_id}.",
             "Name another store. Nothing was changed.",
         )
-    if store_in is None and opaque(found.get(SECRET)) != settings.client_secret:
-        raise ConfigurationError(
-            store.description, "the secret there has just changed.", "Run again. Nothing was changed."
-        )
-    return {} if there or store_in is None else {"client_id": application.client_id}
+    return store, {} if there or store_in is None else {"client_id": application.client_id}
 
 
-def _regenerate(session: ApiSession, application: Application, known: Secret, rescue: RescueFile) -> Secret:
-    """Regenerate the secret; returns the new one."""
-    answer = _Response(known, rescue)
-    path = f"{application.path}/{REGENERATE}"
-    failed: AutomatumError | None = None
+def _replace(
+    session: ApiSession,
+    application: Application,
+    store: CredentialStore,
+    changes: dict[str, str | Secret],
+    answer: AnswerFile,
+) -> Secret:
+    """Regenerate the secret and store the new one; the file with the answer stays if anything goes wrong."""
     try:
-        session.client.post(path, b"{}", before=answer.send, not_taken=answer.not_taken, inspect=answer.inspect)
+        secret = _regenerate(session, application, answer)
+        problem = _store_secret(session, store, {**changes, SECRET: secret})
+        if not problem:
+            answer.discard()
+            return secret
+        problem = f"was regenerated, and could not be stored in {store.description}: {problem.rstrip('.')}."
+    except AutomatumError:
+        raise
+    except BaseException as error:  # Also Ctrl-C: the secret must not be lost with the process.
+        if answer.path is None:
+            raise
+        problem = f"was to be regenerated, which was interrupted ({type(error).__name__})."
+    raise SecretNotKept(f"The secret of {application.client_id} {problem} {answer}", _NEXT, answer.path)
+
+
+def _regenerate(session: ApiSession, application: Application, answer: AnswerFile) -> Secret:
+    """Regenerate the secret; returns the new one."""
+    sent: list[bool] = []
+    problem = f"was regenerated, and the answer has no single field {SECRET_KEYS[0]}."
+    path = f"{application.path}/{REGENERATE}"
+    try:
+        session.client.post(path, b"{}", before=lambda: sent.append(True), not_taken=sent.clear, inspect=answer.save)
     except AutomatumError as error:
-        failed = error
-    unknown = answer.under_way and isinstance(failed, ApiUnreachable)
-    if failed is not None and not unknown:
-        rescue.discard()
-        raise failed
-    if answer.secret:
-        return answer.secret
-    status = failed.status if isinstance(failed, ApiUnreachable) else 200
-    if status is None or not 200 <= status < 300:
-        rescue.discard()
-    if failed is None or rescue.path:
-        raise SecretNotKept(
-            f"The secret of {application.client_id} was regenerated, and its answer ({len(answer.content)} bytes) has "
-            f"no single field {SECRET_KEYS[0]}. The old one is no longer valid. {rescue.describe('The answer is')}",
-            _BY_HAND,
-            rescue.path,
-        )
-    raise SecretNotKept(
-        f"Whether the secret of {application.client_id} was regenerated is not known: {failed.message}",
-        f"Run `automatum check`: if it exits 77, the old one is no longer valid. {_BY_HAND}",
-    )
+        if not sent or not isinstance(error, ApiUnreachable):
+            answer.discard()
+            raise
+        if not 200 <= (error.status or 0) < 300:
+            problem = f"was regenerated, or not: that is not known. {error.message}"
+    found = [Secret(text) for text in _find_secrets(answer.content, session.settings.client_secret.reveal())]
+    if len(found) == 1:
+        return found[0]
+    raise SecretNotKept(f"The secret of {application.client_id} {problem} {answer}", _NEXT, answer.path)
 
 
 def _find_secrets(content: bytes, known: str) -> list[str]:
@@ -297,37 +236,33 @@ def _find_secrets(content: bytes, known: str) -> list[str]:
     return [one for one in dict.fromkeys(found) if one != known]
 
 
-def _store_secret(
-    session: ApiSession,
-    store: CredentialStore,
-    changes: dict[str, str | Secret],
-    application: Application,
-    rescue: RescueFile,
-) -> None:
-    """Store the secret and read it back; if that fails, save it to a file."""
-    problem, broken = "", None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            logger.warning("%s; attempt %d of %d", problem, attempt + 1, ATTEMPTS)
+def _store_secret(session: ApiSession, store: CredentialStore, changes: Mapping[str, str | Secret]) -> str:
+    """Store the secret and read it back, with one retry; returns why it is not stored, or an empty text."""
+    problem = ""
+    for _ in range(2):
+        if problem:
+            logger.warning("%s; trying once more", problem)
             session.clock.sleep(PAUSE)
         try:
             store.write(changes)
             found = store.read() or {}
             if all(found.get(key) == value for key, value in changes.items()):
-                return
+                return ""
             problem = "What was stored does not read back"
         except AutomatumError as error:
             problem = error.message
-        except BaseException as error:
-            # Also what ends this process: the secret must not be lost with it.
-            problem, broken = type(error).__name__, error
-            break
-    rescue.save({"client_id": application.client_id, SECRET: reveal(changes[SECRET])})
-    if broken is not None:
-        logger.error("the new secret is not stored: %s", problem)
-    raise SecretNotKept(
-        f"The secret of {application.client_id} was regenerated, and could not be stored in {store.description}: "
-        f"{problem.rstrip('.')}. The old one is no longer valid. {rescue.describe('The new one is')}",
-        "Store it where it belongs, then remove the file." if rescue.path else _BY_HAND,
-        rescue.path,
-    )
+    return problem
+
+
+def _try_secret(session: ApiSession, application: Application, secret: Secret) -> list[AutomatumError]:
+    """Take a token with this secret, and not with another one of the configuration; returns why there is none."""
+    settings = replace(session.settings, client_id=application.client_id, client_secret=secret)
+    with Connections() as connections:
+        limiter = open_rate_limiter(settings, session.clock)
+        tokens = TokenSource(Sender(settings, session.clock, limiter, session.budget, connections))
+        tokens.max_wait = session.client.tokens.max_wait
+        try:
+            tokens.token()
+        except AutomatumError as error:
+            return [error]
+    return []

@@ -96,7 +96,6 @@ def test_a_rotated_secret_is_stored_tried_and_never_shown(served, desk, in_place
     assert new != old
     assert in_place.get() == {"client_id": served.client_id, "client_secret": new}
     assert ran.json["rotated"] is ran.json["tried"] is True
-    assert ran.json["shadowed_by"] is None
     assert silent(ran, old, new)
     # I3: one list, one regeneration, a token before and one after.
     assert [(one.method, one.path) for one in served.sandbox.requests.to("/oauth/")] == [
@@ -134,9 +133,7 @@ def test_a_new_secrets_toml_is_for_its_owner_alone(served, desk):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert TomlKept(desk).get() == {"client_id": served.client_id, "client_secret": served.client_secret}
     assert path.read_text().startswith("[sources.automatum]\n")
-    # dlt takes the environment first: the old secret would come back.
     assert ran.code == 0
-    assert "SOURCES__AUTOMATUM__CLIENT_SECRET still holds another secret" in ran.says
     desk.set(client_id=None, client_secret=None)
     assert desk.run("check").code == 0
 
@@ -152,7 +149,6 @@ def test_the_vendors_variable_does_not_win_over_a_file(served, desk, monkeypatch
     assert "the environment variable AUTOMATUM_CLIENT_SECRET, which cannot be written" in ran.says
     ran = desk.run("apps", "rotate", "--yes", "--json", "--store-in", desk.folder / ".dlt/secrets.toml")
     assert ran.code == 0
-    assert ran.json["shadowed_by"] is None
     assert desk.run("check").code == 0
 
 
@@ -162,7 +158,7 @@ def test_the_environment_cannot_be_written_so_nothing_is_rotated(served, desk):
     assert ran.code == 78
     assert "SOURCES__AUTOMATUM__CLIENT_SECRET, which cannot be written" in ran.json["errors"][0]["message"]
     assert "--store-in toml" in ran.json["errors"][0]["next_step"]
-    assert served.sandbox.requests.all() == []
+    assert regenerations(served.sandbox) == []
 
 
 @pytest.mark.slow
@@ -312,7 +308,7 @@ def test_of_two_rotations_at_once_the_second_leaves(served, desk):
     done = rotate(connect(resolve_settings()), store_in="toml", confirm=confirm)
     assert second[0].code == 75
     assert "in use by automatum apps rotate" in second[0].says and "--lock-wait" not in second[0].says
-    assert done.tried
+    assert not done.errors
     assert len(regenerations(served.sandbox)) == 1
 
 
@@ -368,7 +364,7 @@ OPAQUE = "opaque-new-canary-3"
 def test_the_secret_is_found_in_its_field_wherever_that_is(rotating, api, answer, secret):
     done = rotating(answer)
     assert rotating.stored() == secret
-    assert done.tried
+    assert not done.errors
     assert secret.encode() in api.to("/oauth/token")[-1].body
     assert "canary" not in repr(done) + str(done.to_json())
 
@@ -428,7 +424,7 @@ def test_an_id_that_is_not_the_client_id_is_found_by_the_list(rotating, api):
 def test_a_secret_that_is_not_taken_is_told(rotating, api):
     api.say("/oauth/token", token(), error(401, "Invalid client credentials"))
     done = rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
-    assert (done.tried, done.exit_code) == (False, 77)
+    assert (done.to_json()["tried"], done.exit_code) == (False, 77)
     assert rotating.stored() == OPAQUE
 
 
@@ -448,25 +444,24 @@ def breaks(monkeypatch, *problems):
     monkeypatch.setattr(TomlSection, "write", write)
 
 
-def test_storing_is_tried_three_times(rotating, monkeypatch):
-    busy = VaultUnreachable("busy.")
-    breaks(monkeypatch, busy, busy)
-    assert rotating(Say(body={"data": {"clientSecret": OPAQUE}})).tried
+def test_storing_is_tried_twice(rotating, monkeypatch):
+    breaks(monkeypatch, VaultUnreachable("busy."))
+    assert not rotating(Say(body={"data": {"clientSecret": OPAQUE}})).errors
     assert rotating.stored() == OPAQUE
-    assert rotating.clock.sleeps == [2.0, 2.0]
+    assert rotating.clock.sleeps == [2.0]
 
 
 @pytest.mark.parametrize("problem", [VaultUnreachable("down."), KeyboardInterrupt(), MemoryError()])
 def test_a_secret_that_cannot_be_stored_is_kept_in_a_private_file(rotating, monkeypatch, tmp_path, problem):
-    breaks(monkeypatch, problem, problem, problem)
-    with pytest.raises(SecretNotKept, match="could not be stored") as caught:
+    breaks(monkeypatch, problem, problem)
+    with pytest.raises(SecretNotKept, match=r"could not be stored|was interrupted") as caught:
         rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
     held = Path(caught.value.kept_at)
     assert held.is_relative_to(tmp_path / "home")
     assert str(held) in str(caught.value)
     assert caught.value.to_json()["kept_at"] == str(held)
-    assert json.loads(held.read_text())["client_secret"] == OPAQUE
-    assert json.loads(held.read_text())["client_id"] == "app_1"
+    assert json.loads(held.read_text())["data"]["clientSecret"] == OPAQUE
+    assert held.name.startswith("rotated-app_1-")
     assert stat.S_IMODE(held.stat().st_mode) == 0o600
     assert OPAQUE not in str(caught.value) + repr(caught.value) + str(caught.value.to_json())
     assert caught.value.__context__ is None
@@ -495,7 +490,7 @@ def test_a_kill_at_any_step_after_the_answer_leaves_a_file_with_it(rotating, mon
     monkeypatch.setattr(
         "automatum.operations.rotate_secret._find_secrets", lambda *given: (look(), _find_secrets(*given))[1]
     )
-    assert rotating(Say(body={"data": {"clientSecret": OPAQUE}})).tried
+    assert not rotating(Say(body={"data": {"clientSecret": OPAQUE}})).errors
     assert len(seen) == 2
     assert rescued(tmp_path) == []
 
@@ -545,7 +540,7 @@ def test_a_vault_that_dies_during_the_rotation_loses_no_secret(bao, served, desk
     ran = desk.run("apps", "rotate", "--yes", "--json", "--debug")
     assert ran.code == 69
     assert silent(ran, served.client_secret)
-    assert json.loads(Path(ran.json["errors"][0]["kept_at"]).read_text())["client_secret"] == served.client_secret
+    assert served.client_secret in Path(ran.json["errors"][0]["kept_at"]).read_text()
 
 
 # Lists.
