@@ -27,7 +27,7 @@ def _table(name: str, description: str, key: tuple[str, ...], columns: str, sync
 SWEEPS = _table(
     SWEEPS_TABLE,
     "Each sweep, which is one reading of a list or report, with its figures and its verdict. A sync adds one row for "
-    "each table that it finishes.",
+    "each table that it finishes. After 90 days DuckDB and Postgres keep the last one of each day, table and verdict.",
     ("sweep_id",),
     """
 sweep_id text! Identifies the sweep. A failed sweep has `:` and an id of the row at its end, because a later run may go

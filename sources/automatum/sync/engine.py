@@ -13,7 +13,7 @@ from ..core.clock import utc
 from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
 from ..endpoints import Endpoint, Kind
 from ..warehouse.catalog import update_catalog
-from ..warehouse.dataset import check_organization_kind, delete_page_records
+from ..warehouse.dataset import check_organization_kind, delete_old_sweeps, delete_page_records
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.sql import complete_load_ids
@@ -219,10 +219,15 @@ def _conclude(
     summary: OrganizationSummary,
     started: float,
 ) -> None:
-    """Delete the page records of tables that have their verdict, and fill in the summary."""
+    """Delete the records that are not needed any more, and fill in the summary."""
     judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
     if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
         delete_page_records(pipeline, over, session.settings.owner)
+    now = utc(session.clock.time())
+    # Once a day: in the first sync of each table.
+    pasts = {run.endpoint.table: run.prior.past for run in runs if run.prior.past}
+    if first := [table for table, past in pasts.items() if past[0].finished_at.date() < now.date()]:
+        delete_old_sweeps(pipeline, first, now, session.settings.owner)
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.seconds = session.clock.monotonic() - started

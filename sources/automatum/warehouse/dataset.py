@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dlt
@@ -14,6 +14,7 @@ from ..core.clock import utc
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
+from .dlt_internals import LOADS_TABLE
 from .sql import (
     PAGES_TABLE,
     SWEEPS_TABLE,
@@ -31,17 +32,35 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 _SYSTEM = ("information_schema", "main", "pg_catalog", "public")
+_KNOWN_SQL = (dlt.destinations.duckdb, dlt.destinations.postgres)
 _MOST_SWEEPS = 2_000
 """Sweeps that are looked at. An organization that none of them is of is found again by its id."""
-
 
 FORGOTTEN_TABLE = "_automatum_forgotten"
 """Ids of customers whose personal data `automatum forget` has removed. dlt does not know it, so no refresh drops it."""
 
 
+_ALL_SWEEPS_FOR = timedelta(days=90)
+_LATEST_SWEEPS = 100
+_OLD_SWEEPS = """
+DELETE FROM {sweeps} WHERE sweep_id IN (
+  SELECT sweep_id FROM (
+    SELECT sweep_id, finished_at,
+      ROW_NUMBER() OVER (PARTITION BY table_name ORDER BY finished_at DESC) AS place,
+      ROW_NUMBER() OVER (
+        PARTITION BY table_name, verdict, CAST(finished_at AT TIME ZONE 'UTC' AS DATE) ORDER BY finished_at DESC
+      ) AS place_in_day
+    FROM {sweeps}
+    WHERE table_name IN ({tables}) AND load_id IN (SELECT load_id FROM {loads} WHERE status = 0){own}
+  ) ranked
+  WHERE finished_at < %s AND place > %s AND place_in_day > 1
+)
+"""
+
+
 def can_forget(pipeline: SupportsPipeline) -> bool:
     """Whether `automatum forget` works on the destination of a pipeline."""
-    return isinstance(pipeline.destination, (dlt.destinations.duckdb, dlt.destinations.postgres))
+    return isinstance(pipeline.destination, _KNOWN_SQL)
 
 
 def read_forgotten(pipeline: SupportsPipeline) -> frozenset[str]:
@@ -181,3 +200,33 @@ def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organ
                 client.execute_sql(f"DELETE FROM {name}{where_clause(client, where)}", *where.values())
             except TABLE_MISSING:
                 return
+
+
+def delete_old_sweeps(
+    pipeline: SupportsPipeline, tables: Sequence[str], now: datetime, organization_id: str | None = None
+) -> None:
+    """Delete old sweeps of tables from the log, on DuckDB and Postgres; otherwise it grows by a row a sync for ever.
+
+    All sweeps of the last 90 days stay, of each earlier day the last one of each verdict, and the latest 100. So what a
+    sync, `automatum status` and the models read of them does not change. A sweep without a verdict has no row here.
+
+    Args:
+        pipeline: The pipeline of the destination.
+        tables: Names of the tables that were swept.
+        now: The present.
+        organization_id: Whose sweeps, where the dataset holds several organizations.
+
+    Raises:
+        DestinationError: The destination cannot be reached or written to.
+    """
+    if not isinstance(pipeline.destination, _KNOWN_SQL):
+        return
+    own = organization_filter(organization_id)
+    with sql_client(pipeline) as client:
+        text = _OLD_SWEEPS.format(
+            sweeps=client.make_qualified_table_name(SWEEPS_TABLE),
+            loads=client.make_qualified_table_name(LOADS_TABLE),
+            tables=", ".join(["%s"] * len(tables)),
+            own=where_clause(client, own, "AND"),
+        )
+        client.execute_sql(text, *tables, *own.values(), now - _ALL_SWEEPS_FOR, _LATEST_SWEEPS)

@@ -97,8 +97,8 @@ def read_latest(
 ) -> list[Any]:
     """The latest rows of a table, latest first, by the values of columns; none if the table does not exist.
 
-    Two queries, because destinations spell LIMIT differently: the first reads the timestamps alone. So neither the
-    destination nor this process ever sorts or holds the other columns of more rows than these.
+    Two queries: the first ranks the timestamps alone. So the destination never sorts the other columns of more rows
+    than these. Destinations spell LIMIT differently. If a timestamp is too late, this process reads all of them.
 
     Args:
         pipeline: The pipeline whose destination is queried.
@@ -109,16 +109,23 @@ def read_latest(
         most: Number of rows.
         until: Rows with a later timestamp are left out.
     """
-    moments = [row[0] for row in read_rows(pipeline, table, (by,), where) if row[0] is not None]
-    moments = sorted((one for one in moments if until is None or as_utc(one) <= until), key=as_utc, reverse=True)[:most]
-    if not moments:
+    latest = (
+        "SELECT MIN({by}), MAX({by}) FROM (SELECT {by}, ROW_NUMBER() OVER (ORDER BY {by} DESC) AS place "
+        f"FROM (SELECT {{by}} FROM {{rows}}) dated WHERE {{by}} IS NOT NULL) ranked WHERE place <= {most}"
+    )
+    ((first, last),) = list(read_rows(pipeline, table, (), where, latest, by=by)) or [(None, None)]
+    if until is not None and last is not None and as_utc(last) > until:
+        moments = [row[0] for row in read_rows(pipeline, table, (by,), where) if row[0] is not None]
+        moments = sorted((one for one in moments if as_utc(one) <= until), key=as_utc, reverse=True)[:most]
+        first, last = (moments[-1], moments[0]) if moments else (None, None)
+    if last is None:
         return []
     with sql_client(pipeline) as client:
         name, column = client.make_qualified_table_name(table), client.escape_column_name(by)
         names = ", ".join(map(client.escape_column_name, (by, *columns)))
         conditions = where_clause(client, where, "AND")
         text = f"SELECT {names} FROM {name} WHERE {column} >= %s AND {column} <= %s{conditions}"
-        with client.execute_query(text, moments[-1], moments[0], *where.values()) as cursor:
+        with client.execute_query(text, first, last, *where.values()) as cursor:
             rows = sorted(cursor.fetchall(), key=lambda row: as_utc(row[0]), reverse=True)
     return [row[1:] for row in rows[:most]]
 

@@ -1,44 +1,15 @@
 """A destination that a user has changed by hand is compared as it is: mended, or refused by name (S9, S11)."""
 
-from contextlib import closing
-from copy import copy
-
-import duckdb
 import pytest
 
-from tests.support.destinations.places import PLACES
-from tests.support.syncing import Site
+from tests.support.changed_site import PLACE_NAMES, ChangedSite
 
 ROWS = 12
-PLACE_NAMES = ("DuckDB", "Postgres")
-
-
-class Changed(Site):
-    """A site whose destination a user changes by hand."""
-
-    def __init__(self, folder, name):
-        super().__init__(folder)
-        self.place = copy(next(one for one in PLACES if one.name == name))
-        self.place.open(folder)
-
-    def sync(self, *names, **options):
-        return super().sync(*names, destination=self.place.destination(), **options)
-
-    def change(self, statement):
-        if self.place.name == "DuckDB":
-            with duckdb.connect(str(self.folder / "marketplace.duckdb")) as connection:
-                connection.execute(statement)
-            return
-        with closing(self.place._server.connect(self.place._database)) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-
-    def values(self, table, *columns):
-        return sorted(tuple(str(row[name]) for name in columns) for row in self.place.rows(table))
 
 
 @pytest.fixture(params=PLACE_NAMES)
 def site(request, tmp_path):
-    with Changed(tmp_path, request.param) as made:
+    with ChangedSite(tmp_path, request.param) as made:
         made.serve(customers=ROWS, entitlements=ROWS)
         yield made
     made.place.close()
