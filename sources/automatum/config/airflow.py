@@ -1,4 +1,4 @@
-"""Airflow's connections and variables as dlt's configuration, for the time of a task.
+"""Airflow's connections, and a variable, as dlt's configuration, for the time of a task.
 
     with airflow_settings("eu") as warehouse:
         options = SyncOptions(target=Target(warehouse.destination or "duckdb"))
@@ -6,7 +6,6 @@
 
 | In Airflow | In dlt's configuration |
 | --- | --- |
-| Variable `automatum_config`, TOML or JSON | a whole `config.toml` |
 | Variable `dlt_secrets_toml`, TOML or JSON | a whole `secrets.toml`; Airflow masks it, because its name says secret |
 | Connection `automatum` | `sources.automatum`: login is `client_id`, password `client_secret`, host the base URL |
 | Connection `automatum_<organization>` | `sources.automatum.<organization>`: the same for one of several |
@@ -23,7 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +34,13 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret, reveal, sealed
 from ..core.secret_values import secrets_in
 from .dlt_internals import BaseDocProvider, document_of, provider_first, replace_document
+from .lookup import SECTIONS
 
 PROVIDER = "Airflow connections and variables"
-CONFIG, SECRETS = "automatum_config", "dlt_secrets_toml"
-API, WAREHOUSE = "automatum", "automatum_warehouse"
-_REMOVED = "automatum_ledger"
+SECRETS, API, WAREHOUSE = "dlt_secrets_toml", "automatum", "automatum_warehouse"
 _DLTS_OWN = "Airflow Secrets TOML Provider"
+_FIELDS = {"host": "host", "port": "port", "username": "login", "password": "password", "database": "schema"}
+"""Names in dlt's credentials, and those in a connection."""
 
 Document = dict[str, Any]
 
@@ -71,6 +71,9 @@ class AirflowProvider(BaseDocProvider):
         ConfigurationError: A variable or a connection cannot be parsed. The message does not show its content.
     """
 
+    name = PROVIDER
+    supports_secrets = True
+
     def __init__(self, organization: str | None = None) -> None:
         super().__init__({})
         self._organization = organization
@@ -78,45 +81,30 @@ class AirflowProvider(BaseDocProvider):
         self.reload()
 
     def reload(self) -> None:
-        """Read the connections and variables again, such as after a secret was rotated."""
-        document: Document = {}
-        for name in (CONFIG, SECRETS):
-            _merge(document, sealed(_variable(name)))
-        api: list[tuple[str, tuple[str, ...]]] = [(API, ())]
+        """Read the connections and the variable again, such as after a secret was rotated."""
+        # Sealed, so that a traceback of an error shows no secret.
+        found = [sealed(_variable(SECRETS))]
+        names = {API: SECTIONS}
         if self._organization:
-            name = f"{API}_{self._organization}"
-            if name in (WAREHOUSE, _REMOVED):
-                raise ConfigurationError(
-                    "sources.automatum.organizations",
-                    f"the connection {name} already has another meaning.",
-                    "Choose another name for the organization.",
-                )
-            api.append((name, (self._organization,)))
-        for name, below in api:
-            if connection := _connection(name):
-                _merge(document, _nested(sealed(_api(name, connection)), "sources", "automatum", *below))
-        if _connection(_REMOVED):
+            names[f"{API}_{self._organization}"] = (*SECTIONS, self._organization)
+        if WAREHOUSE in names:
+            problem = f"the connection {WAREHOUSE} already has another meaning."
             raise ConfigurationError(
-                f"connection {_REMOVED}",
-                "was removed.",
-                f"Write its URL as ledger_url into extra of the connection {API}, and delete {_REMOVED}.",
+                "sources.automatum.organizations", problem, "Choose another name for the organization."
             )
+        for name, sections in names.items():
+            if connection := _connection(name):
+                found.append(_nested(sealed(_api(name, connection)), *sections))
         if connection := _connection(WAREHOUSE):
             self.warehouse, credentials = _warehouse(connection)
-            _merge(document, sealed(credentials))
-        # A traceback of an error above shows no secret.
-        replace_document(self, orjson.loads(orjson.dumps(document, reveal)))
-        _mask(document_of(self))
-
-    @property
-    def name(self) -> str:
-        """Name in dlt's traces."""
-        return PROVIDER
-
-    @property
-    def supports_secrets(self) -> bool:
-        """Whether it may hold secrets. Airflow encrypts them."""
-        return True
+            found.append(sealed(credentials))
+        merged = BaseDocProvider({})
+        for document in found:
+            for key, value in orjson.loads(orjson.dumps(document, reveal)).items():
+                merged.set_value(key, value, None)
+        replace_document(self, document_of(merged))
+        for secret in set(secrets_in(document_of(self))):
+            _mask(secret)
 
 
 @contextlib.contextmanager
@@ -139,13 +127,9 @@ def airflow_settings(organization: str | None = None) -> Iterator[AirflowWarehou
 
 def _api(name: str, connection: Any) -> Document:
     """The settings in a connection to the API. A port or a scheme without a host is ignored."""
-    settings = _extra(name, connection)
-    for key, value in (("client_id", connection.login), ("client_secret", connection.password)):
-        if value:
-            settings[key] = value
-    if connection.host:
-        settings["base_url"] = root_of(connection)
-    return settings
+    root = root_of(connection) if connection.host else None
+    settings = {"client_id": connection.login, "client_secret": connection.password, "base_url": root}
+    return {**_extra(name, connection), **{key: value for key, value in settings.items() if value}}
 
 
 def root_of(connection: Any) -> str:
@@ -177,32 +161,24 @@ def _warehouse(connection: Any) -> tuple[AirflowWarehouse, Document]:
     if kind == "duckdb":
         return AirflowWarehouse("duckdb", connection.host or connection.schema or None), {}
     destination = "postgres" if kind == "postgresql" else kind
-    settings = {
-        "host": connection.host,
-        "port": connection.port,
-        "username": connection.login,
-        "password": connection.password,
-        "database": connection.schema,
-    }
-    credentials = {**{key: value for key, value in settings.items() if value}, **extra}
-    return AirflowWarehouse(destination), _nested(credentials, "destination", destination, "credentials")
+    settings = {key: value for key, field in _FIELDS.items() if (value := getattr(connection, field))}
+    return AirflowWarehouse(destination), _nested({**settings, **extra}, "destination", destination, "credentials")
 
 
 def _extra(name: str, connection: Any) -> Document:
     """Parse `extra`. Airflow's own `extra_dejson` returns an empty dict for broken JSON."""
-    extra = _parsed(connection.extra or "{}", json.loads)
-    if extra is None:
-        raise ConfigurationError(f"connection {name}", "its extra is not a JSON object.")
-    return extra
+    return _parsed(f"connection {name}", connection.extra, "its extra is not a JSON object.", json.loads)
 
 
-def _parsed(text: str, *parsers: Any) -> Document | None:
+def _parsed(name: str, text: str | None, problem: str, *parsers: Any) -> Document:
     """The text as a table by the first parser that can read it. The message of a parser would show the text."""
     for parse in parsers:
         with contextlib.suppress(ValueError, TOMLKitError):
-            found = parse(text)
-            return found if isinstance(found, dict) else None
-    return None
+            found = parse(text or "{}")
+            if isinstance(found, dict):
+                return found
+            break
+    raise ConfigurationError(name, problem)
 
 
 def _nested(value: Document, *path: str) -> Document:
@@ -212,21 +188,12 @@ def _nested(value: Document, *path: str) -> Document:
     return value
 
 
-def _merge(into: Document, more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
-
-
-def _mask(document: Mapping[str, Any]) -> None:
-    """Redact the secrets in Airflow's logs and in the connector's own messages (I6)."""
+def _mask(secret: str) -> None:
+    """Redact a secret in Airflow's logs and in the connector's own messages (I6)."""
     from airflow.sdk.log import mask_secret  # type: ignore[import-not-found, unused-ignore]
 
-    for secret in set(secrets_in(document)):
-        mask_secret(secret)
-        register_secret(secret)
+    mask_secret(secret)
+    register_secret(secret)
 
 
 def _connection(name: str) -> Any:
@@ -241,9 +208,6 @@ def _connection(name: str) -> Any:
 def _variable(name: str) -> Document:
     from airflow.sdk import Variable  # type: ignore[import-not-found, unused-ignore]
 
-    document = _parsed(Variable.get(name, default=None) or "{}", json.loads, lambda text: tomlkit.parse(text).unwrap())
-    if document is None:
-        raise ConfigurationError(
-            f"variable {name}", "is neither TOML nor a JSON object.", "Write the content of a config.toml into it."
-        )
-    return document
+    problem = "is neither TOML nor a JSON object: write the content of a secrets.toml into it."
+    text = Variable.get(name, default=None)
+    return _parsed(f"variable {name}", text, problem, json.loads, lambda text: tomlkit.parse(text).unwrap())

@@ -40,7 +40,7 @@ def connections(served, limits=WIDE, **settings):
 def variables(**options):
     """The list of organizations, and the DAG's options."""
     entries = "".join(f'[[sources.automatum.organizations]]\nname = "{name}"\n' for name in NAMES)
-    return {"automatum_config": entries, "automatum_dag": json.dumps(options)}
+    return {"dlt_secrets_toml": entries, "automatum_dag": json.dumps(options)}
 
 
 def environment(connections, variables):

@@ -60,12 +60,13 @@ def case(told, names, organization=None):
 
 
 _APP = {"AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", login="app", password="secret-of-app")}
+_CREDENTIALS = {"client_id": "app", "client_secret": "secret-in-toml"}
 _WORKER = {
     "SOURCES__AUTOMATUM__CLIENT_ID": "app_environment",
     "SOURCES__AUTOMATUM__CLIENT_SECRET": "secret-of-environment",
 }
 _ORGANIZATIONS = {
-    "AIRFLOW_VAR_AUTOMATUM_CONFIG": """
+    "AIRFLOW_VAR_DLT_SECRETS_TOML": """
         [sources.automatum]
         history = true
         deletes = "hard"
@@ -132,19 +133,20 @@ CASES = {
     "connection automatum_warehouse": case(
         {**_APP, "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(conn_type="generic", host="db")}, "client_id"
     ),
-    "connection automatum_ledger": case(
-        {**_APP, "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(conn_type="sqlite", host="/data/ledger.sqlite")},
-        "client_id",
-    ),
     "secrets": case(
         {
-            "AIRFLOW_VAR_AUTOMATUM_CONFIG": '{"sources": {"automatum": {"client_id": "app", "history": true}}}',
-            "AIRFLOW_VAR_DLT_SECRETS_TOML": '[sources.automatum]\nclient_secret = "secret-in-toml"',
+            "AIRFLOW_VAR_DLT_SECRETS_TOML": '[sources.automatum]\nclient_secret = "secret-in-toml"\nhistory = true',
+            "AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", login="app"),
         },
         "client_id client_secret history",
     ),
+    "secrets as JSON": case(
+        {"AIRFLOW_VAR_DLT_SECRETS_TOML": json.dumps({"sources": {"automatum": {**_CREDENTIALS, "history": True}}})},
+        "client_id client_secret history",
+    ),
+    "warehouse": case(_ORGANIZATIONS, "client_id", "warehouse"),
     "variable dlt_secrets_toml": case({"AIRFLOW_VAR_DLT_SECRETS_TOML": "client_secret = secret-without"}, "client_id"),
-    "variable automatum_config": case({"AIRFLOW_VAR_AUTOMATUM_CONFIG": '["secret-without"]'}, "client_id"),
+    "a list": case({"AIRFLOW_VAR_DLT_SECRETS_TOML": '["secret-without"]'}, "client_id"),
     "connection automatum": case(
         {"AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", extra="{'a': 'secret-without'")}, "client_id"
     ),
@@ -229,15 +231,16 @@ def test_extra_says_what_a_generic_connection_is(shown):
     assert '"destination"' in shown[0]["connection automatum_warehouse"]["error"]
 
 
-def test_the_connection_of_the_ledger_was_removed_and_is_not_ignored(shown):
-    """I5: a ledger that is left out would bill usage again."""
-    found = shown[0]["connection automatum_ledger"]
+@pytest.mark.parametrize("name", ["secrets", "secrets as JSON"])
+def test_a_variable_holds_a_whole_document(shown, name):
+    assert shown[0][name]["settings"] == {"client_id": "app", "client_secret": "secret-in-toml", "history": True}
+
+
+def test_the_password_of_the_warehouse_is_not_the_secret_of_an_organization_with_that_name(shown):
+    """I6: it would be sent to the API."""
+    found = shown[0]["warehouse"]
     assert found["exit_code"] == 78
-    assert "ledger_url into extra of the connection automatum" in found["error"]
-
-
-def test_two_variables_hold_whole_documents(shown):
-    assert shown[0]["secrets"]["settings"] == {"client_id": "app", "client_secret": "secret-in-toml", "history": True}
+    assert "automatum_warehouse already has another meaning" in found["error"]
 
 
 def test_a_secret_that_was_rotated_during_the_task_is_read_anew(shown):
@@ -251,7 +254,8 @@ def test_what_is_secret_in_them_is_masked_in_airflows_logs(shown):
 
 def test_a_broken_variable_or_connection_is_named_and_not_shown(shown):
     """I6: a parser's message would show the text around the fault."""
-    for name in ("variable dlt_secrets_toml", "variable automatum_config", "connection automatum"):
+    named = {"a list": "variable dlt_secrets_toml"}
+    for name in ("variable dlt_secrets_toml", "a list", "connection automatum"):
         found = shown[0][name]
-        assert found["exit_code"] == 78 and name in found["error"]
+        assert found["exit_code"] == 78 and named.get(name, name) in found["error"]
         assert "secret-without" not in found["error"]
