@@ -237,28 +237,30 @@ def bounded(environment, database, folder, requests):
     return {**summary.to_json(), "exit_code": summary.exit_code}
 
 
-def test_children_that_a_kill_kept_out_are_loaded_by_the_next_sync_on_a_fresh_machine(small, desk):
+def test_children_that_a_kill_kept_out_are_loaded_by_the_next_sync_on_a_fresh_machine(small, desk, monkeypatch):
     """I1: a package is loaded table by table, and a row that is there must not pass for unchanged without them."""
     desk.sync()
     whole = dump(desk.database)
     with duckdb.connect(str(desk.database)) as connection:
         for table in ("_dlt_loads", "entitlement_dimensions", "private_offer_payments"):
             connection.execute(f"DELETE FROM automatum.{table}")
-    ran = desk.sync("--pipelines-dir", desk.folder / "fresh")
+    monkeypatch.setenv("DLT_DATA_DIR", str(desk.folder / "fresh"))
+    ran = desk.sync()
     assert ran.code == 0
     assert dump(desk.database) == whole
     assert ran.json["tables"]["customers"]["updated"] == 0, "what has no children needs no second look"
 
 
-def test_a_destination_of_the_version_before_needs_nothing_loaded_again(small, desk):
+def test_a_destination_of_the_version_before_needs_nothing_loaded_again(small, desk, monkeypatch):
     """I3: tables without the column `_dlt_load_id` are read all the same, and get it when a row changes."""
     desk.sync()
     with duckdb.connect(str(desk.database)) as connection:
         for table in ("entitlements", "private_offers"):
             connection.execute(f"ALTER TABLE automatum.{table} DROP COLUMN _dlt_load_id")
-    ran = desk.sync("--pipelines-dir", desk.folder / "fresh")
+    monkeypatch.setenv("DLT_DATA_DIR", str(desk.folder / "fresh"))
+    ran = desk.sync()
     assert ran.code == 0
     assert {name: one["updated"] for name, one in ran.json["tables"].items()}["entitlements"] == 0
     assert "cannot be read" not in ran.says
     small.rows.change("entitlements", small.rows.ids("entitlements")[0], {"status": "expired"})
-    assert desk.sync("--pipelines-dir", desk.folder / "fresh").json["tables"]["entitlements"]["updated"] == 1
+    assert desk.sync().json["tables"]["entitlements"]["updated"] == 1

@@ -150,7 +150,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_the_file_at_once(desk, start):
     """One Ctrl-C: nothing is half done. Exit 130, and with --json one JSON object."""
     desk.use(start(**SMALL))
     with duckdb.connect(str(desk.database)):
-        waiting = desk.start("models", "create", "--json", "--lock-wait", "300")
+        waiting = desk.start("models", "create", "--json")
         line = waiting.stderr.readline()
         assert "Waiting for it until" in line, line
         waiting.send_signal(signal.SIGINT)

@@ -48,6 +48,34 @@ REMOVED_OPTIONS = {
         f"push status {option}": "Remove it: status reports what is open in the ledger, too."
         for option in ("--notify", "--notify-on", "--metrics")
     },
+    "push statement --csv": "Query the view metering_statement, which `push export` makes.",
+    **{
+        f"apps update {option}": "Use --scope, which names all scopes that the application has then."
+        for option in ("--add-scope", "--remove-scope", "--in-use")
+    },
+    "discover --openapi": "Remove it: docs/internals/openapi.yaml in the repository has the document.",
+    "push --allow": "Remove it: a line with a refused row, or in two sources, is not sent.",
+    "push --send-partial": "Remove it: a line with a refused row is not sent.",
+    "push --max-lines": "Use --max-amount.",
+    "push --within": "Remove it: an unusual amount is a warning.",
+    "sync --pipelines-dir": "Set dlt's variable DLT_DATA_DIR.",
+    "push export --pipelines-dir": "Set dlt's variable DLT_DATA_DIR.",
+    **{
+        f"{command} --lock-wait": "Remove it: the command waits for 60 seconds at most."
+        for command in (
+            "forget",
+            "models create",
+            "models drop",
+            "push settle",
+            "push events",
+            "push statement",
+            "push export",
+        )
+    },
+    **{
+        f"sandbox {option}": "Use `python -m automatum_sandbox`, which has it."
+        for option in ("--seed", "--entitlements", "--private-offers", "--traps", "--latency")
+    },
     "status --lock-wait": "Remove it: a status reads the copy of sync --read-copy, or waits ten seconds.",
 }
 """Options of earlier versions, each with its command, and what to do in place of each. Refused for two releases."""

@@ -149,5 +149,5 @@ def _bounds(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "target": shared.target_of(given["destination"], given["dataset"], given["database"]),
         "max_wait": shared.longest_wait(given.get("max_wait")),
-        "lock_wait": given["lock_wait"],
+        "lock_wait": given.get("lock_wait", LOCK_WAIT),
     }

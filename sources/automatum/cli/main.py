@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__
 from ..core.clock import SystemClock
+from ..core.defaults import LOCK_WAIT
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from .apps import apps_app
@@ -26,7 +27,6 @@ Tables = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Forecast; one request per table.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Check the data, too: keys, counts, children, history.")]
-Rows = Annotated[int, typer.Option(min=0, help="Number of rows.")]
 Limits = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="LIMIT", help="Such as 20/minute, 500/hour or none. Default: the vendor's."),
@@ -166,7 +166,7 @@ def report(reporter: Reporter, out: Out = Path("report.html"), into: Into = None
 
 
 @app.command(epilog=examples("automatum forget cust_1a2b3c4d", "automatum forget cust_1a2b3c4d --confirm"))
-@runs(*PLACE, "lock_wait", "as_json", "debug")
+@runs(*PLACE, "as_json", "debug")
 def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, **given: Any) -> int:
     """Remove the personal data of a customer from the tables, and keep it out of later syncs. Sends no request."""
     from ..config.settings import resolve_settings
@@ -183,13 +183,12 @@ def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, 
         with read_existing(target) as (pipeline, _):
             figures = forget_customer(pipeline, settings, customer_id).show()
     else:
-        wait = given["lock_wait"]
-        with target.exclusive_writer("automatum forget", clock, Budget(clock), wait) as keep_open:
-            pipeline = target.existing(clock, Budget(clock), wait)
+        with target.exclusive_writer("automatum forget", clock, Budget(clock), LOCK_WAIT) as keep_open:
+            pipeline = target.existing(clock, Budget(clock), LOCK_WAIT)
             with one_client(pipeline):
                 check_dataset(pipeline)
                 found = forget_customer(pipeline, settings, customer_id)
-                with found.lock(keep_open, clock, wait):
+                with found.lock(keep_open, clock, LOCK_WAIT):
                     figures = found.confirm()
     say(figures, given["as_json"], lambda: show_forgotten(figures))
     return 0
@@ -200,13 +199,8 @@ def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, 
 def sandbox(
     reporter: Reporter,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 8321,
-    seed: Annotated[int, typer.Option(help="Seed of the data.")] = 7,
-    customers: Rows = 250,
-    entitlements: Rows = 410,
-    private_offers: Rows = 130,
+    customers: Annotated[int, typer.Option(min=0, help="Customers; the other tables have rows in proportion.")] = 250,
     days: Annotated[int, typer.Option(min=0, help="Days of analytics.")] = 400,
-    traps: Annotated[bool, typer.Option("--traps", help="Rows that break naive readers.")] = False,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds before each response.")] = 0.0,
     limit: Limits = None,
     usage_sample: Usage = None,
     **given: Any,
@@ -215,9 +209,8 @@ def sandbox(
     from . import render
 
     stop = stop_on_signals(announce=False)
-    rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
     module = _demo_module()
-    with module.serve_sandbox(port, limit or (), seed=seed, traps=traps, latency=latency, **rows) as served:
+    with module.serve_sandbox(port, limit or (), customers, days) as served:
         if usage_sample:
             module.write_usage(served.sandbox, usage_sample)
         render.show_sandbox(served.base_url, served.client_id, served.client_secret, _client_limits(limit))

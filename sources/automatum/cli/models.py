@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.defaults import LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE
 from .commands import CommandApp, examples
 from .console import say_line
@@ -22,7 +23,7 @@ models_app = CommandApp(
     help="Make, drop and list views that answer questions, in DuckDB and Postgres. Sends no request.",
     no_args_is_help=True,
 )
-_OPTIONS = (*PLACE, "lock_wait", "as_json", "debug")
+_OPTIONS = (*PLACE, "as_json", "debug")
 Into = Annotated[
     str | None, typer.Option("--into", metavar="NAME", help="Dataset of the views. Default: that of the tables.")
 ]
@@ -43,7 +44,7 @@ def drop(into: Into = None, **given: Any) -> None:
 
 
 @models_app.command("list", epilog=examples("automatum models list"))
-@declared(*PLACE, "as_json", "debug")
+@declared(*_OPTIONS)
 def list_(into: Into = None, **given: Any) -> None:
     """List the models with the question that each answers, and whether its view is there."""
     _run("show", into, given, _show_list)
@@ -72,8 +73,8 @@ def _open(into: str | None, given: Mapping[str, Any], writes: bool) -> Iterator[
         with read_existing(target) as (pipeline, _):
             yield Models(pipeline, into, settings)
         return
-    with target.exclusive_writer("automatum models", clock, Budget(clock), given["lock_wait"]):
-        pipeline = target.existing(clock, Budget(clock), given["lock_wait"])
+    with target.exclusive_writer("automatum models", clock, Budget(clock), LOCK_WAIT):
+        pipeline = target.existing(clock, Budget(clock), LOCK_WAIT)
         with one_client(pipeline):
             check_dataset(pipeline)
             yield Models(pipeline, into, settings)

@@ -9,6 +9,7 @@ import typer
 
 from ..core.budget import Budget
 from ..core.clock import SystemClock
+from ..core.defaults import LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..metering.options import read_pairs
 from .commands import CommandApp, examples
@@ -106,7 +107,7 @@ def push_status(**given: Any) -> None:
         "automatum push settle LINE_ID --carry --confirm",
     ),
 )
-@declared("max_amount", "late_ok", "unchecked", "ledger_url", "confirm", *PLACE, *WAITS, *END)
+@declared("max_amount", "late_ok", "unchecked", "ledger_url", "confirm", *PLACE, "max_wait", *END)
 def push_settle(
     ids: Ids,
     billed: Billed = False,
@@ -140,7 +141,7 @@ def push_settle(
 
 
 @push_app.command("events", epilog=examples("automatum push events events.jsonl"))
-@declared("ledger_url", *PLACE, "lock_wait", *END)
+@declared("ledger_url", *PLACE, *END)
 def push_events(events: Events, **given: Any) -> None:
     """Apply metering.* webhook events to the lines of their calls. What cannot be placed stays open, with exit code 65.
 
@@ -164,7 +165,7 @@ def push_events(events: Events, **given: Any) -> None:
         "automatum push statement --month 2026-11 --vendor aws --compare daily_usage.csv",
     ),
 )
-@declared("ledger_url", *PLACE, "lock_wait", *END)
+@declared("ledger_url", *PLACE, *END)
 def push_statement(
     month: Month, compare: Report = None, column: Columns = None, vendor: Vendor = None, **given: Any
 ) -> None:
@@ -183,7 +184,7 @@ def push_statement(
         with open_ledger(given) as (settings, ledger):
             accounts: dict[str, str] = {}
             if compare and not target.missing:
-                pipeline = open_existing(target, given["lock_wait"])
+                pipeline = open_existing(target, LOCK_WAIT)
                 use_stored_owner(pipeline, settings)
                 accounts = read_accounts(pipeline, settings.owner)
             found = read_statement(ledger, month, compare, columns, vendor, accounts)
@@ -194,7 +195,7 @@ def push_statement(
 
 
 @push_app.command("export", epilog=examples("automatum push export", "automatum push export --destination postgres"))
-@declared("ledger_url", *PLACE, "pipelines_dir", "lock_wait", *END)
+@declared("ledger_url", *PLACE, *END)
 def push_export(**given: Any) -> None:
     """Load the ledger to the destination: metering_lines, metering_attempts and metering_journal, and views of them."""
 
@@ -203,8 +204,8 @@ def push_export(**given: Any) -> None:
         from ..warehouse.dataset import check_organization_kind, use_stored_owner
         from ..warehouse.target import exclusive_pipeline, label_pipeline, name_pipeline, open_pipeline
 
-        dataset, folder, lock_wait = given["dataset"], given["pipelines_dir"], given["lock_wait"]
-        clock, target = SystemClock(), target_of(given["destination"], dataset, given["database"])
+        dataset, clock = given["dataset"], SystemClock()
+        target = target_of(given["destination"], dataset, given["database"])
         prepare_for_rows(target)
         budget, label = Budget(clock), label_pipeline(given["organization"])
         # A separate working folder and staging dataset: what a killed sync has left stays for the next sync.
@@ -213,10 +214,10 @@ def push_export(**given: Any) -> None:
         name, apart_name = (name_pipeline(one, place, dataset, target.file) for one in (label, apart))
         with (
             open_ledger(given) as (settings, ledger),
-            target.exclusive_writer("automatum push export", clock, budget, lock_wait),
-            exclusive_pipeline(name, folder, clock, budget, lock_wait),
+            target.exclusive_writer("automatum push export", clock, budget, LOCK_WAIT),
+            exclusive_pipeline(name, None, clock, budget, LOCK_WAIT),
         ):
-            pipeline = open_pipeline(place, dataset, folder, apart_name)
+            pipeline = open_pipeline(place, dataset, name=apart_name)
             check_organization_kind(pipeline, bool(settings.organization))
             use_stored_owner(pipeline, settings)
             return export_ledger(ledger, pipeline, settings.owner), EXIT_COMPLETE

@@ -24,7 +24,7 @@ from .errors import Busy, ConfigurationError
 logger = logging.getLogger("automatum")
 
 POLL = 0.25
-WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
+WAIT_LONGER = "Run again when it has ended. A sync or push can wait longer (--lock-wait SECONDS)."
 
 
 class Waiting:

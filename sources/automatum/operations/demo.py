@@ -139,19 +139,26 @@ def run_demo(database: Path) -> Demo:
     return demo
 
 
-def serve_sandbox(port: int, limits: Sequence[str] = (), **options: Any) -> Serving:
-    """Serve the sandbox.
+def serve_sandbox(port: int, limits: Sequence[str], customers: int, days: int) -> Serving:
+    """Serve the sandbox, with 1.64 entitlements and 0.52 private offers for each customer.
 
     Args:
         port: Port on 127.0.0.1; 0 for a free one.
         limits: Rate limits in the form of `parse_limits`; none for those of the vendor.
-        options: Further options of `SandboxConfig`.
+        customers: Number of customers.
+        days: Days of analytics.
 
     Raises:
         ConfigurationError: The port is taken, or a limit has another form.
     """
     try:
-        config = SandboxConfig(limits=parse_limits(limits), **options)
+        config = SandboxConfig(
+            customers=customers,
+            entitlements=customers * 41 // 25,
+            private_offers=customers * 13 // 25,
+            days=days,
+            limits=parse_limits(limits),
+        )
     except ValueError as error:
         raise ConfigurationError("--limit", f"{error}.", "Write 20/minute, 500/hour or none.") from None
     try:

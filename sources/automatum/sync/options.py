@@ -64,7 +64,7 @@ class SyncOptions:
         (), "A configured organization. Repeatable.", list[str], "--organization", metavar="NAME"
     )
     target: Target = field(default_factory=_marketplace)
-    pipelines_dir: str | None = option(None, "Folder of dlt's working folders. Default: dlt's own.", metavar="FOLDER")
+    pipelines_dir: str | None = None
     pipeline_name: str | None = None
     since: date | None = option(None, "First day of the reports (a backfill).", datetime | None, **_DAY)
     until: date | None = option(None, "Last day of the reports.", datetime | None, **_DAY)

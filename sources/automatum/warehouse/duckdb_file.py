@@ -43,8 +43,8 @@ STORAGE_VERSION = "v1.0.0"
 2.0 writes by default, no earlier version reads."""
 _NEW, _BLOCK = "new-", 1 << 20
 _READ_A_COPY = (
-    "Close it there: a notebook keeps the file for as long as its connection is open, even a read-only one. To read "
-    "during a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
+    "Close it there: a notebook keeps the file for as long as its connection is open, even a read-only one. To "
+    "read during a sync, let it make a copy (--read-copy FILE). A sync or push waits longer with --lock-wait SECONDS."
 )
 IDLE_SECONDS = 1.0
 """Seconds that a run leaves the file open after it used it."""

@@ -308,7 +308,7 @@ def open_pipeline(
         Path(pipeline.working_dir).chmod(0o700)
     except OSError as error:
         raise ConfigurationError(
-            "--pipelines-dir", f"{folder} cannot be used: {error.strerror}.", "Name a folder that is writable."
+            "DLT_DATA_DIR", f"{folder} cannot be used: {error.strerror}.", "Name a folder that is writable."
         ) from None
     return pipeline
 

@@ -40,7 +40,7 @@ def test_no_secret_leaves(start, desk, tmp_path, trouble):
     desk.use(served)
     desk.attempts(2)
     sandbox = served.sandbox
-    arguments = ["sync", "--json", "--debug", "--pipelines-dir", tmp_path / "dlt" / "pipelines"]
+    arguments = ["sync", "--json", "--debug"]
     code = 0
     if trouble == "revoked":
         sandbox.schedule.after(1, sandbox.tokens.revoke)

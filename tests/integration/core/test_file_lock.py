@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import duckdb
 import pytest
+from dlt.common.pipeline import get_dlt_pipelines_dir
 
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock, instant
@@ -240,10 +242,8 @@ def run_beside(desk, held):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DESTINATION__POSTGRES__CREDENTIALS", held)
         name = name_pipeline("automatum", target.open(), "automatum", None)
-    with Other(HOLD, desk.folder / "pipelines" / f"{name}.lock"):
-        return name, desk.run(
-            "sync", "--lock-wait", "0.1", "--pipelines-dir", desk.folder / "pipelines", "--destination", "postgres"
-        )
+    with Other(HOLD, Path(get_dlt_pipelines_dir()) / f"{name}.lock"):
+        return name, desk.run("sync", "--lock-wait", "0.1", "--destination", "postgres")
 
 
 def test_two_runs_that_load_to_one_dataset_meet_i7(desk, start, monkeypatch):

@@ -455,8 +455,9 @@ def test_a_plain_source_of_one_organization_does_not_load_into_several_i2(desk, 
 
 
 @pytest.mark.slow
-def test_each_organization_has_its_pipeline(desk, two, tmp_path):
-    assert desk.sync("--pipelines-dir", tmp_path / "pipelines").code == 0
+def test_each_organization_has_its_pipeline(desk, two, tmp_path, monkeypatch):
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path))
+    assert desk.sync().code == 0
     folders = sorted(one.name for one in (tmp_path / "pipelines").iterdir() if one.is_dir())
     assert [name.rpartition("_")[0] for name in folders] == [
         "automatum_acme_marketplace",

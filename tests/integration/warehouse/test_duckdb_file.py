@@ -106,12 +106,13 @@ def test_a_copy_is_replaced_also_after_a_kill_at_the_last_moment(database, tmp_p
 
 
 @pytest.mark.slow
-def test_nothing_that_a_sync_makes_can_be_read_by_others(desk, start, tmp_path):
+def test_nothing_that_a_sync_makes_can_be_read_by_others(desk, start, tmp_path, monkeypatch):
     """I6: with the most open umask, the database, dlt's folder, locks and the copy are for their owner alone."""
     desk.use(start(**SMALL))
-    before, pipelines = os.umask(0), tmp_path / "pipelines"
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "made"))
+    before, pipelines = os.umask(0), tmp_path / "made" / "pipelines"
     try:
-        made = desk.sync("--read-copy", tmp_path / "read.duckdb", "--pipelines-dir", pipelines)
+        made = desk.sync("--read-copy", tmp_path / "read.duckdb")
         assert os.umask(0) == 0
     finally:
         os.umask(before)

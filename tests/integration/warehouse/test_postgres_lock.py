@@ -28,7 +28,9 @@ def machines(desk, postgres, tmp_path, monkeypatch):  # noqa: F811
 
     def start(*options):
         folder = tmp_path / f"machine_{len(started)}"
-        started.append(desk.start(*TO_POSTGRES, "--pipelines-dir", folder, *options))
+        with monkeypatch.context() as machine:
+            machine.setenv("DLT_DATA_DIR", str(folder))
+            started.append(desk.start(*TO_POSTGRES, *options))
         return started[-1]
 
     yield start
@@ -93,15 +95,13 @@ def test_two_machines_at_once_leave_one_row_a_key_and_one_version_a_change_i1(de
     assert query(postgres, "SELECT count(*) FROM automatum.customers_history") == (550,)
 
 
-def test_different_tables_do_not_wait_for_each_other(desk, machines, tmp_path):
+def test_different_tables_do_not_wait_for_each_other(desk, machines, tmp_path, monkeypatch):
     with serve_slowly(2.0, entitlements=3) as served:
         desk.use(served)
         first = machines()
         reads_pages(served, first)
-        other = desk.start(
-            *("sync", "entitlements", "--destination", "postgres", "--lock-wait", "0"),
-            *("--pipelines-dir", tmp_path / "other"),
-        )
+        monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "other"))
+        other = desk.start("sync", "entitlements", "--destination", "postgres", "--lock-wait", "0")
         assert other.wait(60) == 0, other.communicate()
         assert first.wait(60) == 0
         other.communicate()
