@@ -18,7 +18,7 @@ import typer
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.defaults import DUCKDB
-from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError, Busy
+from ..core.errors import AutomatumError, Busy, Interrupted
 from ..core.private_files import private_files
 from ..core.process import resume_garbage_collection
 from ..core.redaction import redact_logging
@@ -182,15 +182,12 @@ def guarded(
     except AutomatumError as error:
         if debug:
             logging.getLogger("automatum").exception("%s", type(error).__name__)
-        reporter.failed(error)
-        code = error.exit_code
+        code = reporter.failed(error)
     except KeyboardInterrupt:
-        reporter.interrupted()
-        code = EXIT_INTERRUPTED
+        code = reporter.failed(Interrupted("Interrupted.", "Run the command again."))
     except Exception as error:
         if debug:
             logging.getLogger("automatum").exception("unexpected")
-        reporter.broke(error)
-        code = EXIT_SOFTWARE
+        code = reporter.broke(error)
     reporter.notify()
     raise typer.Exit(code)

@@ -7,14 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core.errors import (
-    EXIT_COMPLETE,
-    EXIT_MORE_TO_DO,
-    EXIT_SOFTWARE,
-    AutomatumError,
-    ConfigurationError,
-    Interrupted,
-)
+from ..core.errors import EXIT_COMPLETE, EXIT_MORE_TO_DO, EXIT_SOFTWARE, AutomatumError, ConfigurationError
 from ..core.private_files import check_own, replace_own
 from ..core.redaction import Secret, redact
 from ..core.result_line import result_line, verdict_for
@@ -25,6 +18,8 @@ if TYPE_CHECKING:
 
 PING = "ping"
 """Occasion of a monitor of scheduled jobs (healthchecks convention): URL/start, then URL, or URL/fail."""
+OCCASIONS = ("trouble", "change", "always", PING)
+"""When to notify: after exit codes other than 0; after these and after changes; after every run; as a monitor wants."""
 
 
 class Result(Protocol):
@@ -61,7 +56,7 @@ class Reporter:
         self._notify_on = given.get("notify_on")
         self._metrics: Path | None = given.get("metrics")
         self._webhook: Webhook | None = None
-        self._notice: dict[str, Any] | None = None
+        self._notice: tuple[str, str] | None = None
 
     def open(self) -> None:
         """Open the webhook, and say there that the run begins if it is a monitor.
@@ -76,15 +71,15 @@ class Reporter:
         if self._notify_on is None or looks:
             return
         from ..config.settings import find_notify_url
-        from .webhook import KEY, OCCASIONS, Webhook
+        from .webhook import KEY, Webhook
 
-        if self._notify_on not in (*OCCASIONS, PING):
-            raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join((*OCCASIONS, PING))}.")
+        if self._notify_on not in OCCASIONS:
+            raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join(OCCASIONS)}.")
         url = self._notify or find_notify_url()
         if url:
             self._webhook = Webhook(url, "--notify" if self._notify else KEY)
             if self._notify_on == PING:
-                self._post({"text": f"automatum {self._command}: started"}, "/start")
+                self._post(f"automatum {self._command}: started", "/start")
         elif self._notify_on == PING:
             raise ConfigurationError("--notify-on", "ping needs a URL.", "Set notify_url, or add --notify URL.")
 
@@ -98,78 +93,58 @@ class Reporter:
         """
         code = result.exit_code
         trouble = code != EXIT_COMPLETE
-        errors = [error for _, error in result.named_errors]
         # Before anything is printed, which may fail.
-        self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
+        self._note(result.changed, code, result.line(brief=True), figures)
         if self.as_json or not self.quiet:
             console.say(dict(figures), self.as_json, show)
-        elif result.changed and not trouble:
-            console.say_line(result.line())
         if self.quiet:
-            if trouble:
-                console.say_line(result.line(), trouble=True)
+            if trouble or (result.changed and not self.as_json):
+                console.say_line(result.line(), trouble)
         else:
             for name, error in result.named_errors:
                 console.show_error(error, name)
         return code
 
-    def failed(self, error: AutomatumError) -> None:
-        """Report an error that ended the run before it had a summary."""
-        figures = {"verdict": verdict_for(error), "resume_at": error.to_json().get("resume_at")}
-        if self.as_json:
-            self._say_errors(figures, error.to_json())
+    def failed(self, error: AutomatumError) -> int:
+        """Report an error that ended the run before it had a summary; returns the exit code."""
+        verdict, fault = verdict_for(error), error.to_json()
+        self._say_error({"verdict": verdict, "resume_at": fault.get("resume_at"), "errors": [fault]})
+
+        def line(brief: bool) -> str:
+            return result_line(self._command, verdict, error.exit_code, errors=[("", error)], brief=brief)
+
         if self.quiet:
-            console.say_line(self._line(error), trouble=True)
+            console.say_line(line(brief=False), trouble=True)
         else:
             console.show_error(error)
-        self._note(True, False, error.exit_code, self._line(error, brief=True), figures, [error])
+        self._note(False, error.exit_code, line(brief=True), {})
+        return error.exit_code
 
-    def broke(self, error: Exception) -> None:
-        """Report an unexpected error."""
-        figures = {"verdict": "incomplete"}
-        if self.as_json:
-            fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
-            self._say_errors(figures, fault)
+    def broke(self, error: Exception) -> int:
+        """Report an unexpected error; returns the exit code."""
+        fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
+        self._say_error({"verdict": "incomplete", "resume_at": None, "errors": [fault]})
         console.show_fault(error)
         text = result_line(self._command, "incomplete", EXIT_SOFTWARE, changes=[f"fault: {type(error).__name__}"])
-        self._note(True, False, EXIT_SOFTWARE, text, figures, [])
+        self._note(False, EXIT_SOFTWARE, text, {})
+        return EXIT_SOFTWARE
 
-    def interrupted(self) -> None:
-        """Report that the run was interrupted at once, by a second signal or before it could end cleanly."""
-        error = Interrupted("Interrupted.", "Run the command again.")
+    def _say_error(self, figures: Mapping[str, Any]) -> None:
         if self.as_json:
-            self._say_errors({"verdict": "incomplete", "resume_at": None}, error.to_json())
-        console.show_error(error)
-        self._note(True, False, error.exit_code, self._line(error, brief=True), {"verdict": "incomplete"}, [error])
-
-    def _say_errors(self, figures: Mapping[str, Any], error: Mapping[str, Any]) -> None:
-        with contextlib.suppress(ConfigurationError):  # stdout cannot be written to; stderr gets the error, too.
-            console.say({**figures, "errors": [error]}, True, lambda: None)
+            with contextlib.suppress(ConfigurationError):  # stdout cannot be written to; stderr gets the error, too.
+                console.say(figures, True, lambda: None)
 
     def notify(self) -> None:
         """Send the notification, if there is one. If it does not arrive, print one line on stderr."""
-        if self._notice is None:
-            return
-        failed = self._notify_on == PING and self._notice["exit_code"] not in (EXIT_COMPLETE, EXIT_MORE_TO_DO)
-        self._post(self._notice, "/fail" if failed else "")
+        if self._notice:
+            self._post(*self._notice)
 
-    def _post(self, body: Mapping[str, Any], end: str) -> None:
-        problem = self._webhook.post(body, end) if self._webhook else None
+    def _post(self, text: str, end: str) -> None:
+        problem = self._webhook.post(text, end) if self._webhook else None
         if problem:
             console.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
 
-    def _line(self, error: AutomatumError, brief: bool = False) -> str:
-        return result_line(self._command, verdict_for(error), error.exit_code, errors=[("", error)], brief=brief)
-
-    def _note(
-        self,
-        trouble: bool,
-        changed: bool,
-        code: int,
-        text: str,
-        figures: Mapping[str, Any],
-        errors: Sequence[AutomatumError],
-    ) -> None:
+    def _note(self, changed: bool, code: int, text: str, figures: Mapping[str, Any]) -> None:
         """Write the metrics, and keep what is to be posted."""
         if self._metrics:
             from .metrics import format_metrics
@@ -179,9 +154,6 @@ class Reporter:
                 replace_own(self._metrics, format_metrics(self._command, code, figures).encode(), 0o644)
             except (OSError, ConfigurationError) as error:
                 console.say_line(f"automatum {self._command}: --metrics: {error}", trouble=True)
-        if self._webhook is None:
-            return
-        from .webhook import notice
-
+        trouble, failed = code != EXIT_COMPLETE, code not in (EXIT_COMPLETE, EXIT_MORE_TO_DO)
         if trouble or self._notify_on in ("always", PING) or (changed and self._notify_on == "change"):
-            self._notice = notice(self._command, text, code, figures, errors)
+            self._notice = text, "/fail" if failed and self._notify_on == PING else ""
