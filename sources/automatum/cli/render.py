@@ -166,16 +166,11 @@ def show_plan(figures: Figures) -> None:
     skipped = {name: {"note": f"skipped: {why}"} for name, why in figures["skipped"].items()}
     show_rows("table", {**figures["tables"], **skipped}, "requests", "announced", "note")
     show_rows("window", {row["window"]: row for row in figures["windows"]}, "used", "limit", "reserved")
-    push = figures["left_for_push"]
     say_text(
         f"A sync takes {plural(figures['requests'], 'request')} and one for a token. Started now, the rate limits let "
         f"it end in {format_duration(figures['seconds'])}, at {figures['finishes_at']}. The shortest interval of a "
-        f"schedule is {figures['shortest_interval_seconds'] // 60:,} min."
-    )
-    say_text(
-        f"This forecast took {plural(figures['spent'], 'request')}. Others have used {figures['used_by_others']:,} of "
-        f"the longest window. A push could send {plural(push['now'], 'request')} now, and {push['longest_window']:,} "
-        "within the longest window."
+        f"schedule is {figures['shortest_interval_seconds'] // 60:,} min. This forecast took "
+        f"{plural(figures['spent'], 'request')}."
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from dlt.common.pipeline import SupportsPipeline
@@ -13,7 +13,7 @@ from ..api.rate_limit.limiter import RateLimiter
 from ..api.session import ApiSession
 from ..core.clock import instant, utc
 from ..core.errors import EXIT_COMPLETE, NotThere, ScopeMissing
-from ..endpoints import METERING_SCOPE, Endpoint
+from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
 from ..sync.options import SyncOptions
@@ -31,13 +31,11 @@ class TablePlan:
     """The requests of one table.
 
     Attributes:
-        table: Table name.
         requests: Requests that the sync needs for it.
         announced: Rows that the list announces; None for reports.
         note: Why it is not the whole list; empty if it is.
     """
 
-    table: str
     requests: int
     announced: int | None = None
     note: str = ""
@@ -45,59 +43,39 @@ class TablePlan:
 
 @dataclass
 class Plan:
-    """The forecast of a sync.
+    """The forecast of a sync. The field names are the keys of its JSON, which has `requests`, too.
 
     Attributes:
-        tables: The requests of each table.
+        tables: Table to its requests.
         skipped: Table to the reason why it is not read.
-        seconds: From now to the end, with the windows as full as they are now.
-        finishes_at: The end, in epoch seconds.
-        seconds_per_request: Seconds that one request takes without waiting.
         spent: Requests that this forecast sent, token requests included.
-        used_by_others: Requests of other processes in the application's longest window.
-        left_for_push: Requests that a push could send now, and in the rest of the longest window.
         windows: The quota's windows.
-        shortest_interval: Seconds, in whole minutes: from start to start, each run ends before the next, for ever.
+        seconds: From now to the end, with the windows as full as they are now.
+        finishes_at: The end.
+        shortest_interval_seconds: In whole minutes: from start to start, each run ends before the next, for ever.
+        token_requests: Requests for a token that the sync needs.
+        verdict: What stands in the place of that of a sync.
     """
 
-    tables: list[TablePlan]
+    tables: dict[str, TablePlan]
     skipped: dict[str, str]
-    seconds: float
-    finishes_at: float
-    seconds_per_request: float
     spent: int
-    used_by_others: int
-    left_for_push: dict[str, int]
     windows: list[dict[str, Any]]
-    shortest_interval: int
+    seconds: float
+    finishes_at: str
+    shortest_interval_seconds: int
+    token_requests: int = 1
+    verdict: str = "dry_run"
     exit_code: ClassVar[int] = EXIT_COMPLETE
 
     @property
     def requests(self) -> int:
         """API requests that the sync needs, a token not counted."""
-        return sum(one.requests for one in self.tables)
+        return sum(one.requests for one in self.tables.values())
 
     def to_json(self) -> dict[str, Any]:
         """The forecast as one JSON object."""
-        return {
-            "verdict": "dry_run",
-            "requests": self.requests,
-            "token_requests": 1,
-            "seconds": round(self.seconds, 3),
-            "minutes": round(self.seconds / 60, 2),
-            "finishes_at": instant(self.finishes_at),
-            "seconds_a_request": round(self.seconds_per_request, 4),
-            "tables": {
-                one.table: {"requests": one.requests, "announced": one.announced, "note": one.note}
-                for one in self.tables
-            },
-            "skipped": self.skipped,
-            "spent": self.spent,
-            "used_by_others": self.used_by_others,
-            "left_for_push": self.left_for_push,
-            "windows": self.windows,
-            "shortest_interval_seconds": self.shortest_interval,
-        }
+        return {"requests": self.requests, **asdict(self)}
 
 
 def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOptions = DEFAULT_OPTIONS) -> Plan:
@@ -126,14 +104,17 @@ def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOp
         raise ScopeMissing(missing, session.client.tokens.scopes() or frozenset())
     skipped = {one.table: f"needs scope {one.scope}" for one in chosen if one.group in missing}
     granted = [one for one in chosen if one.group not in missing]
-    finished = _finished_tables(session, pipeline, granted, options)
-    tables = []
+    finished: Collection[str] = ()
+    if pipeline and granted:
+        names, now = [one.table for one in granted], utc(session.clock.time())
+        finished = resume_session(pipeline, names, now, session.settings.owner, options.days).finished
+    tables = {}
     for endpoint in granted:
-        if endpoint.table in finished:
-            tables.append(TablePlan(endpoint.table, 0, None, "read earlier in this sync"))
-            continue
         try:
-            tables.append(_plan_table(session, pipeline, endpoint, options))
+            if endpoint.table in finished:
+                tables[endpoint.table] = TablePlan(0, None, "read earlier in this sync")
+            else:
+                tables[endpoint.table] = _plan_table(session, pipeline, endpoint, options)
         except NotThere as error:
             if endpoint.kind == "list":
                 raise
@@ -141,28 +122,15 @@ def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOp
     return _forecast(session, tables, skipped)
 
 
-def _finished_tables(
-    session: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], options: SyncOptions
-) -> set[str]:
-    if pipeline is None or not granted:
-        return set()
-    now, owner = utc(session.clock.time()), session.settings.owner
-    tables = [one.table for one in granted]
-    return set(resume_session(pipeline, tables, now, owner, options.days).finished)
-
-
 def _plan_table(
     session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, options: SyncOptions
 ) -> TablePlan:
-    owner = session.settings.owner
     now, prior_state = utc(session.clock.time()), PriorState(KnownRows())
     if pipeline:
-        prior_state = read_prior_state(pipeline, endpoint, now, organization_id=owner)
-    return (
-        _plan_list(session, endpoint, prior_state)
-        if endpoint.kind == "list"
-        else _plan_report(session, endpoint, prior_state, options)
-    )
+        prior_state = read_prior_state(pipeline, endpoint, now, organization_id=session.settings.owner)
+    if endpoint.kind == "list":
+        return _plan_list(session, endpoint, prior_state)
+    return _plan_report(session, endpoint, prior_state, options)
 
 
 def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState) -> TablePlan:
@@ -170,7 +138,7 @@ def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState)
     now, size = utc(session.clock.time()), endpoint.paging.size
     total = page.total
     # The page behind a full last page shows that the list ends there.
-    found = TablePlan(endpoint.table, (total or 0) // size + 1, total)
+    found = TablePlan((total or 0) // size + 1, total)
     unfinished = prior_state.unfinished
     if total is None:
         found.note = "at least: the list does not announce how many rows it has"
@@ -186,28 +154,20 @@ def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorStat
     spans = windows(start, last, settings.report_window_days)
     read_report(session.client, endpoint, today, today)
     proofs = sum(one.early < one.first for one in spans)
-    return TablePlan(endpoint.table, len(spans) + proofs, None, f"from {start.isoformat()}")
+    return TablePlan(len(spans) + proofs, None, f"from {start.isoformat()}")
 
 
-def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str]) -> Plan:
-    client, budget = session.client, session.budget
-    limiter, seconds_per_request = client.limiter, client.seconds_per_request
-    needed = sum(one.requests for one in tables) + 1  # and a token
+def _forecast(session: ApiSession, tables: dict[str, TablePlan], skipped: dict[str, str]) -> Plan:
+    limiter, seconds_per_request = session.client.limiter, session.client.seconds_per_request
+    needed = sum(one.requests for one in tables.values()) + 1  # and a token
     seconds = limiter.wait_for(needed, seconds_per_request)
-    state, spent = limiter.window_usage(), budget.requests + budget.token_requests
-    own = sorted((one for one in state if one["scope"] == "application"), key=lambda one: one["seconds"])
-    can_push = METERING_SCOPE in (client.tokens.scopes() or ())
-    left = [max(0, one["limit"] - one["used"]) for one in own]
     return Plan(
         tables,
         skipped,
-        seconds,
-        session.clock.time() + seconds,
-        seconds_per_request,
-        spent,
-        max(0, own[-1]["used"] - spent),
-        {"now": min(left) if can_push else 0, "longest_window": left[-1] if can_push else 0},
-        state,
+        session.budget.requests + session.budget.token_requests,
+        limiter.window_usage(),
+        round(seconds, 3),
+        instant(session.clock.time() + seconds),
         _shortest_interval(limiter, needed, seconds_per_request),
     )
 

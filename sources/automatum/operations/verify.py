@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from string import Template
 
 from dlt.common.pipeline import SupportsPipeline
 
@@ -26,25 +26,44 @@ _COLUMNS = {
     "deleted_at": DELETED_AT,
     "position": POSITION,
 }
-"""Names in braces of all rules, each with its column name."""
+"""Names in braces in the rules, each with its column name."""
+_LATEST = """
+(SELECT * FROM (
+    SELECT {key}$by, {version}, {deleted}, LEAD({valid_from}) OVER (PARTITION BY {key}$by ORDER BY {valid_from}) AS ends
+    FROM $history
+) v WHERE v.ends IS NULL)
+"""
+_RULES = (
+    ("$table", "one row a key", "SELECT {key}$by FROM $table GROUP BY {key}$by HAVING COUNT(*) > 1"),
+    (
+        "$child",
+        "its parent is there",
+        "SELECT o.{parent} FROM $child o LEFT JOIN $table t ON t.{key} = o.{parent} $same WHERE t.{key} IS NULL",
+    ),
+    (
+        "$child",
+        "no gap in a list",
+        "SELECT {parent}$by FROM $child WHERE {deleted_at} IS NULL GROUP BY {parent}$by "
+        "HAVING MAX({position}) + 1 <> COUNT(*)",
+    ),
+    (
+        "$history",
+        "the latest version is what the table holds",
+        f"""
+        SELECT t.{{key}} FROM $table t LEFT JOIN {_LATEST} o ON o.{{key}} = t.{{key}} $same
+        WHERE (o.{{key}} IS NULL AND t.{{deleted_at}} IS NULL)
+           OR (t.{{deleted_at}} IS NULL AND o.{{version}} <> t.{{row_hash}})
+           OR (t.{{deleted_at}} IS NOT NULL AND NOT o.{{deleted}})
+        UNION ALL
+        SELECT o.{{key}} FROM {_LATEST} o LEFT JOIN $table t ON t.{{key}} = o.{{key}} $same
+        WHERE NOT o.{{deleted}} AND t.{{key}} IS NULL
+        """,
+    ),
+)
+"""The table of each rule, the rule, and a query for the rows or keys that break it.
 
-
-class Rule(NamedTuple):
-    """A rule that the rows of a table keep.
-
-    Attributes:
-        table: Table.
-        text: The rule, in words.
-        query: A query for the rows or keys that break it, with the names of tables and columns in braces.
-        tables: The names in braces that are tables.
-        columns: The names in braces that are of this endpoint, each with its column name; `_COLUMNS` has the others.
-    """
-
-    table: str
-    text: str
-    query: str
-    tables: tuple[str, ...]
-    columns: dict[str, str]
+`$by` and `$same` are empty, or name the organization: in a table of several, each of them may have the same key.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,12 +96,9 @@ def check_rules(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint], delet
         DestinationError: The destination cannot be reached or read.
     """
     check_keys(pipeline, endpoints)
-    found = []
+    found: list[Finding] = []
     for endpoint in endpoints:
-        for rule in (_key_rule(endpoint), *_child_rules(endpoint), *_history_rules(endpoint)):
-            broken = count_rows(pipeline, rule.query, rule.tables, {**rule.columns, **_COLUMNS})
-            if broken is not None:
-                found.append(Finding(rule.table, rule.text, broken))
+        found += _check_table(pipeline, endpoint)
         if (off := _count_off(pipeline, endpoint, deletes)) is not None:
             found.append(Finding(endpoint.table, "as many live rows as the last sweep listed", off))
     if not found:
@@ -94,6 +110,25 @@ def check_rules(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint], delet
     return found
 
 
+def _check_table(pipeline: SupportsPipeline, endpoint: Endpoint) -> Iterator[Finding]:
+    several = endpoint.by_organization
+    by = {
+        "by": ", {organization_id}" if several else "",
+        "same": "AND o.{organization_id} = t.{organization_id}" if several else "",
+    }
+    for place, rule, query in _RULES:
+        for child in endpoint.children if place == "$child" else (None,):
+            tables = {"table": endpoint.table, "history": history_table(endpoint)}
+            columns = {**_COLUMNS, "key": endpoint.row_key}
+            if child:
+                tables["child"], columns["parent"] = child.table, child.parent_key
+            named = [table for name, table in tables.items() if f"${name}" in query]
+            text = Template(query).substitute(by, **{name: f"{{{table}}}" for name, table in tables.items()})
+            broken = count_rows(pipeline, text, named, columns)
+            if broken is not None:
+                yield Finding(Template(place).substitute(tables), rule, broken)
+
+
 def _count_off(pipeline: SupportsPipeline, endpoint: Endpoint, deletes: str) -> int | None:
     """By how many rows the live rows of a list differ from the keys of its last sweep, over all organizations.
 
@@ -101,14 +136,12 @@ def _count_off(pipeline: SupportsPipeline, endpoint: Endpoint, deletes: str) -> 
     """
     if endpoint.kind != "list" or deletes == "ignore":
         return None
-    owners = _owners(pipeline) if endpoint.by_organization else [None]
+    owners: set[str | None] = {None}
+    if endpoint.by_organization:
+        owners = {owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))}
     found = [_count_off_one(pipeline, endpoint, owner) for owner in owners]
     known = [off for off in found if off is not None]
     return sum(known) if known else None
-
-
-def _owners(pipeline: SupportsPipeline) -> list[str | None]:
-    return sorted({owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
 
 
 def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | None) -> int | None:
@@ -128,53 +161,3 @@ def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | 
     # Rows that are not listed wait for the next sweep, or are live at their own URLs.
     most = listed + len({*facts.candidates, *facts.off_list})
     return max(int(listed) - live, live - int(most), 0)
-
-
-def _key_rule(endpoint: Endpoint) -> Rule:
-    table, by = endpoint.table, _grouped(endpoint)
-    query = f"SELECT {by}{{key}} FROM {{{table}}} GROUP BY {by}{{key}} HAVING COUNT(*) > 1"
-    return Rule(table, "one row a key", query, (table,), {"key": endpoint.row_key})
-
-
-def _child_rules(endpoint: Endpoint) -> Iterator[Rule]:
-    table, by = endpoint.table, _grouped(endpoint)
-    for child in endpoint.children:
-        columns = {"key": endpoint.row_key, "parent": child.parent_key}
-        orphans = (
-            f"SELECT c.{{parent}} FROM {{{child.table}}} c LEFT JOIN {{{table}}} t ON t.{{key}} = c.{{parent}} "
-            f"{_same_organization(endpoint, 't', 'c')}WHERE t.{{key}} IS NULL"
-        )
-        gaps = (
-            f"SELECT {by}{{parent}} FROM {{{child.table}}} WHERE {{deleted_at}} IS NULL "
-            f"GROUP BY {by}{{parent}} HAVING MAX({{position}}) + 1 <> COUNT(*)"
-        )
-        yield Rule(child.table, "its parent is there", orphans, (table, child.table), columns)
-        yield Rule(child.table, "no gap in a list", gaps, (child.table,), columns)
-
-
-def _grouped(endpoint: Endpoint) -> str:
-    """What comes before a key: in a table of several organizations each of them may have the same key."""
-    return "{organization_id}, " if endpoint.by_organization else ""
-
-
-def _same_organization(endpoint: Endpoint, one: str, other: str) -> str:
-    """A condition that two rows are of the same organization, if there are several."""
-    return f"AND {one}.{{organization_id}} = {other}.{{organization_id}} " if endpoint.by_organization else ""
-
-
-def _history_rules(endpoint: Endpoint) -> Iterator[Rule]:
-    table, history, columns = endpoint.table, history_table(endpoint), {"key": endpoint.row_key}
-    by = ", h.{organization_id}" if endpoint.by_organization else ""
-    latest = (
-        f"(SELECT * FROM (SELECT h.{{key}}{by}, h.{{version}}, h.{{deleted}}, LEAD(h.{{valid_from}}) OVER "
-        f"(PARTITION BY h.{{key}}{by} ORDER BY h.{{valid_from}}) AS ends FROM {{{history}}} h) v WHERE v.ends IS NULL)"
-    )
-    equal = (
-        f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN {latest} o ON o.{{key}} = t.{{key}} "
-        f"{_same_organization(endpoint, 'o', 't')}"
-        "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
-        "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted}) UNION ALL "
-        f"SELECT h.{{key}} FROM {latest} h LEFT JOIN {{{table}}} t ON t.{{key}} = h.{{key}} "
-        f"{_same_organization(endpoint, 't', 'h')}WHERE NOT h.{{deleted}} AND t.{{key}} IS NULL"
-    )
-    yield Rule(history, "the latest version is what the table holds", equal, (table, history), columns)

@@ -97,22 +97,20 @@ def test_the_forecast_comes_true(desk, kind):
 
 
 @pytest.mark.slow
-def test_it_says_what_others_spent_and_what_is_left_for_a_push(large, desk):
+def test_it_says_what_is_used_and_kept_for_a_push(large, desk):
     desk.set(application_limits=[[50, 60], [1000, 3600]])
     desk.sync("customers")
     forecast = desk.run("sync", "--dry-run", "customers", "--json").json
-    assert forecast["used_by_others"] == 4, "three pages and a token, in another run"
-    assert forecast["left_for_push"] == {"now": 50 - 4 - 2, "longest_window": 1000 - 4 - 2}
+    assert [row["used"] for row in forecast["windows"][:2]] == [4 + 2, 4 + 2], "three pages and a token, in another run"
     assert [row["reserved"] for row in forecast["windows"][:2]] == [5, 100]
 
 
 @pytest.mark.slow
-def test_nothing_is_kept_or_left_for_a_push_that_is_not_granted(start, desk):
+def test_nothing_is_kept_for_a_push_that_is_not_granted(start, desk):
     served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
     desk.use(served)
     forecast = desk.run("sync", "--dry-run", "--json").json
     assert set(forecast["skipped"]) == {"entitlements", "private_offers", "analytics_revenue"}
-    assert forecast["left_for_push"]["now"] == 0
     assert {row["reserved"] for row in forecast["windows"]} == {0}
 
 
