@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ConfigurationError
+from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from ..core.text import printable
 from . import render
 from .commands import CommandApp, examples
-from .console import say_text
+from .console import say, say_text
 from .declared import END, runs
 from .options import LOOK_WAIT, stop_on_signals
 from .reporter import Reporter
@@ -38,7 +38,11 @@ def list_(reporter: Reporter, **given: Any) -> int:
     """List the applications; one request."""
     from ..operations.applications import list_applications
 
-    return render.finish(list_applications(_open(given)), given["as_json"], _show_all)
+    found = list_applications(_open(given))
+    figures = {"applications": [dict(one.record) for one in found]}
+    rows = {one.id: one.record for one in found}
+    say(figures, given["as_json"], lambda: render.show_rows("id", rows, "name", "lastUsedAt", "scopes"))
+    return EXIT_COMPLETE
 
 
 @apps_app.command()
@@ -47,7 +51,7 @@ def show(reporter: Reporter, id_: Id, **given: Any) -> int:
     """Show one application."""
     from ..operations.applications import find_application
 
-    return render.finish(find_application(_open(given), id_), given["as_json"], _show)
+    return _show(find_application(_open(given), id_), given)
 
 
 @apps_app.command(
@@ -77,8 +81,7 @@ def update(
         parts = [f"{key} {_words(application.record.get(key))} -> {_words(value)}" for key, value in changes.items()]
         return _ask(yes, f"Change {application.title}: {'; '.join(parts)}?")
 
-    found = update_application(_open(given), id_, changes, confirm)
-    return render.finish(found, given["as_json"], _show)
+    return _show(update_application(_open(given), id_, changes, confirm), given)
 
 
 @apps_app.command()
@@ -91,7 +94,8 @@ def delete(reporter: Reporter, id_: Id, yes: Yes = False, **given: Any) -> int:
         return _ask(yes, f"Delete {application.title} for good? Last used: {application.record.get('lastUsedAt')}.")
 
     done = delete_application(_open(given), id_, confirm)
-    return render.finish(done, given["as_json"], lambda _: say_text(f"Deleted {done.title}."))
+    say({"application": dict(done.record)}, given["as_json"], lambda: say_text(f"Deleted {done.title}."))
+    return EXIT_COMPLETE
 
 
 @apps_app.command(
@@ -146,14 +150,13 @@ def _open(given: dict[str, Any]) -> ApiSession:
     return connect(settings, stop=stop_on_signals(), max_wait=LOOK_WAIT)
 
 
-def _show_all(figures: render.Figures) -> None:
-    rows = {str(one.get("id", one.get("clientId"))): one for one in figures["applications"]}
-    render.show_rows("id", rows, "name", "lastUsedAt", "scopes")
+def _show(found: Application, given: dict[str, Any]) -> int:
+    def show() -> None:
+        for key, value in found.record.items():
+            say_text(f"{key:<14} {_words(value)}")
 
-
-def _show(figures: render.Figures) -> None:
-    for key, value in figures["application"].items():
-        say_text(f"{key:<14} {_words(value)}")
+    say({"application": dict(found.record)}, given["as_json"], show)
+    return EXIT_COMPLETE
 
 
 def _words(value: Any) -> str:

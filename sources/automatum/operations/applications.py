@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 from ..api.session import ApiSession
-from ..core.errors import EXIT_COMPLETE, ApiUnreachable, ConfigurationError
+from ..core.errors import ApiUnreachable, ConfigurationError
 from ..core.redaction import REDACTED, redact
 from ..core.suggest import nearest, suggestion
+from ..core.text import plural
 from ..endpoints import APPLICATIONS_PATH, SCOPES
 
 SECRET_KEYS = ("clientsecret", "client_secret", "newclientsecret", "new_client_secret", "secret")
 """Fields that hold a secret, in lower case."""
-_MOST_PAGES = 20
-"""An organization with 2,000 OAuth applications is none: the server answers any page."""
 _DEEPEST = 50
 """Levels of an answer that are passed on. JSON cannot be written, nor Python recurse, below a few hundred."""
 _CHANGED = ("name", "description", "scopes")
@@ -41,7 +40,6 @@ class Application:
     id: str
     client_id: str
     record: Mapping[str, Any]
-    exit_code: ClassVar[int] = EXIT_COMPLETE
 
     @property
     def path(self) -> str:
@@ -53,24 +51,8 @@ class Application:
         """Client id and name."""
         return f"{self.client_id} {self.record.get('name') or ''}".strip()
 
-    def to_json(self) -> dict[str, Any]:
-        """The application as one JSON object."""
-        return {"application": dict(self.record)}
 
-
-@dataclass(frozen=True)
-class Applications:
-    """All applications of the organization."""
-
-    found: tuple[Application, ...]
-    exit_code: ClassVar[int] = EXIT_COMPLETE
-
-    def to_json(self) -> dict[str, Any]:
-        """The applications as one JSON object."""
-        return {"applications": [dict(one.record) for one in self.found]}
-
-
-def list_applications(session: ApiSession) -> Applications:
+def list_applications(session: ApiSession) -> tuple[Application, ...]:
     """All applications of the organization; one request, unless the list comes in pages.
 
     Raises:
@@ -85,12 +67,12 @@ def list_applications(session: ApiSession) -> Applications:
         if not isinstance(records, list):
             raise ApiUnreachable("GET", APPLICATIONS_PATH, 200, "the answer has no list at data")
         new = {one.id: one for one in map(_application, records) if one and one.id not in found}
-        if page > 1 and (not new or page > _MOST_PAGES):
-            raise ApiUnreachable("GET", APPLICATIONS_PATH, 200, f"the list of applications does not end: page {page}")
+        if page > 1 and not new:
+            raise ApiUnreachable("GET", APPLICATIONS_PATH, 200, f"page {page} of the list has nothing new")
         found |= new
         pages = paging["pages"] if isinstance(paging, Mapping) and isinstance(paging.get("pages"), int) else 1
         page += 1
-    return Applications(tuple(found.values()))
+    return tuple(found.values())
 
 
 def find_application(session: ApiSession, wanted: str) -> Application:
@@ -100,15 +82,14 @@ def find_application(session: ApiSession, wanted: str) -> Application:
         ConfigurationError: There is none.
         AutomatumError: As in `list_applications`.
     """
-    known = list_applications(session).found
+    known = list_applications(session)
     for one in known:
         if wanted in (one.id, one.client_id):
             return one
     names = [name for one in known for name in dict.fromkeys((one.id, one.client_id))]
-    count = "1 application" if len(known) == 1 else f"{len(known)} applications"
     raise ConfigurationError(
         "ID",
-        f"the organization has no application {wanted!r} among its {count}.",
+        f"the organization has no application {wanted!r} among its {plural(len(known), 'application')}.",
         f"{suggestion(wanted, names)} `automatum apps list` shows those that it has.".lstrip(),
     )
 
@@ -137,10 +118,6 @@ def update_application(
         raise ConfigurationError(*_NOT_CONFIRMED)
     shown = {key: application.record[key] for key in _CHANGED if application.record.get(key) is not None}
     session.client.change("PUT", application.path, json.dumps({**shown, **changes}).encode())
-    own = session.client.tokens.cached_token() if application.client_id == session.settings.client_id else None
-    if own:
-        # A token keeps the scopes of its making (`api/authentication`): the next request takes a new one.
-        session.client.tokens.invalidate(own)
     found = find_application(session, application.id)
     other = [key for key, value in changes.items() if found.record.get(key, value) != value]
     if other:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -24,48 +24,44 @@ _SHOWN = 10
 
 @dataclass
 class TableCheck:
-    """The result for one table.
+    """The result for one table. The field names are the keys of its JSON.
 
     Attributes:
         scope: Scope that it needs.
         state: `ok`, `no scope` or `failed`.
         announced: Rows that the list announced; None for reports.
-        error: What went wrong.
         signs: What the answer has otherwise than expected, although it could be read, and the setting that it is about.
+        problem: What went wrong.
+        next_step: What to do.
     """
 
     scope: str
-    state: State
+    state: State = "ok"
     announced: int | None = None
-    error: AutomatumError | None = None
     signs: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as one JSON object."""
-        problem, step = (self.error.message, self.error.next_step) if self.error else ("", "")
-        own = {"scope": self.scope, "state": self.state, "announced": self.announced, "signs": self.signs}
-        return {**own, "problem": problem, "next_step": step}
+    problem: str = ""
+    next_step: str = ""
 
 
 @dataclass
 class CheckReport:
-    """What a check found.
+    """What a check found. The field names are the keys of its JSON, which has `ok`, too.
 
     Attributes:
-        granted: Scopes of the token; None if the token does not say.
+        granted_scopes: Scopes of the token; None if the token does not say.
         can_push: Whether usage may be pushed.
+        excess_scopes: Scopes of the token that this configuration does not use.
         tables: The result for each table.
-        excess: Scopes of the token that this configuration does not use.
         windows: The quota's windows after the check.
         errors: All errors. Missing scopes of named tables are one error.
         requests: API requests that the check sent.
         token_requests: Requests for a token.
     """
 
-    granted: frozenset[str] | None
+    granted_scopes: list[str] | None
     can_push: bool
+    excess_scopes: list[str]
     tables: dict[str, TableCheck] = field(default_factory=dict)
-    excess: tuple[str, ...] = ()
     windows: list[dict[str, Any]] = field(default_factory=list)
     errors: list[AutomatumError] = field(default_factory=list)
     requests: int = 0
@@ -80,17 +76,9 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
-        return {
-            "ok": self.exit_code == EXIT_COMPLETE,
-            "granted_scopes": None if self.granted is None else sorted(self.granted),
-            "can_push": self.can_push,
-            "excess_scopes": list(self.excess),
-            "requests": self.requests,
-            "token_requests": self.token_requests,
-            "tables": {name: one.to_json() for name, one in self.tables.items()},
-            "windows": self.windows,
-            "errors": [error.to_json() for error in self.errors],
-        }
+        errors = [error.to_json() for error in self.errors]
+        tables = {name: asdict(one) for name, one in self.tables.items()}
+        return {"ok": self.exit_code == EXIT_COMPLETE, **vars(self), "tables": tables, "errors": errors}
 
 
 def check(session: ApiSession) -> CheckReport:
@@ -103,20 +91,25 @@ def check(session: ApiSession) -> CheckReport:
     chosen = session.select()
     missing = session.missing_scopes(chosen)
     granted = session.client.tokens.scopes()
-    report = CheckReport(granted, granted is None or METERING_SCOPE in granted)
-    report.excess = _excess_scopes(granted, chosen, session.settings)
-    if missing and session.settings.tables:
+    report = CheckReport(
+        None if granted is None else sorted(granted),
+        granted is None or METERING_SCOPE in granted,
+        _excess_scopes(granted, chosen, session.settings),
+    )
+    nothing = len(missing) == len({one.group for one in chosen})
+    if missing and (session.settings.tables or nothing):
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
     for endpoint in chosen:
+        result = report.tables[endpoint.table] = TableCheck(endpoint.scope)
+        error: AutomatumError | None = None
         if endpoint.group in missing:
+            result.state = "no scope"
             error = ScopeMissing({endpoint.table: endpoint.scope}, granted or frozenset())
-            report.tables[endpoint.table] = TableCheck(endpoint.scope, "no scope", error=error)
-            continue
-        result = report.tables[endpoint.table] = _check_table(session, endpoint)
-        if result.error:
-            report.errors.append(result.error)
-    if missing and not session.settings.tables and len(missing) == len({one.group for one in chosen}):
-        report.errors.append(ScopeMissing(missing, granted or frozenset()))
+        elif error := _check_table(session, endpoint, result):
+            result.state = "failed"
+            report.errors.append(error)
+        if error:
+            result.problem, result.next_step = error.message, error.next_step
     report.windows = session.client.limiter.window_usage()
     report.requests, report.token_requests = session.budget.requests, session.budget.token_requests
     return report
@@ -124,31 +117,30 @@ def check(session: ApiSession) -> CheckReport:
 
 def _excess_scopes(
     granted: frozenset[str] | None, endpoints: Iterable[Endpoint], settings: AutomatumSettings
-) -> tuple[str, ...]:
+) -> list[str]:
     """The scopes that nothing here uses (`api/authentication`: request only the scopes that you need), sorted."""
     used = {one.scope for one in endpoints}
     # In use, too, if a ledger is configured, or exists where a push would begin one.
     if settings.ledger_url or missing_file(default_ledger_url(settings)) is None:
         used.add(METERING_SCOPE)
-    return tuple(sorted((granted or frozenset()) - used))
+    return sorted((granted or frozenset()) - used)
 
 
-def _check_table(session: ApiSession, endpoint: Endpoint) -> TableCheck:
-    result = TableCheck(endpoint.scope, "ok")
+def _check_table(session: ApiSession, endpoint: Endpoint, result: TableCheck) -> AutomatumError | None:
+    """Read the first page; returns the error if that fails."""
+    today = utc(session.clock.time()).date()
     try:
         if endpoint.kind == "list":
             page = read_page(session.client, endpoint, 1)
             result.announced, result.signs = page.total, [*_paging_signs(endpoint, page), *_signs(endpoint, page)]
         else:
-            today = utc(session.clock.time()).date()
-            yesterday = today - timedelta(days=1)
-            page = read_report(session.client, endpoint, yesterday, today)
+            page = read_report(session.client, endpoint, today - timedelta(days=1), today)
             result.signs = list(_signs(endpoint, page))
     except MoreToDo:
         raise
     except AutomatumError as error:
-        result.state, result.error = "failed", error
-    return result
+        return error
+    return None
 
 
 def _paging_signs(endpoint: Endpoint, page: Page) -> Iterator[str]:

@@ -59,14 +59,6 @@ _COLUMNS = (
 
 
 @dataclass
-class ReadCopy:
-    """A copy of the DuckDB file that a sync has made."""
-
-    file: str
-    made_at: datetime
-
-
-@dataclass
 class Status:
     """What the last syncs did, and what waits for a person.
 
@@ -75,14 +67,14 @@ class Status:
         ledgers: See `ledgers_unresolved`.
         old: Why data is older than it may be.
         findings: What the check of the data found; None without `--verify`.
-        copy: The read copy that was asked because another program writes to the DuckDB file.
+        read_copy: `file` and `made_at` of the read copy that was asked, because another program writes to the file.
     """
 
     figures: dict[str, Any]
     ledgers: list[dict[str, Any]] = field(default_factory=list)
     old: TooOld | None = None
     findings: list[Finding] | None = None
-    copy: ReadCopy | None = None
+    read_copy: dict[str, Any] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -111,8 +103,9 @@ class Status:
         reasons = [
             f"{one.table}: {one.broken:,} break the rule: {one.rule}" for one in self.findings or () if one.broken
         ]
-        if self.copy:
-            reasons.append(f"read from the copy {self.copy.file} of {instant(self.copy.made_at.timestamp())}")
+        if self.read_copy:
+            made_at = instant(self.read_copy["made_at"].timestamp())
+            reasons.append(f"read from the copy {self.read_copy['file']} of {made_at}")
         for ledger in self.ledgers:
             if ledger["error"] or ledger["unresolved"]:
                 reasons.append(ledger["error"] or "the ledger has open items: automatum push status")
@@ -121,9 +114,10 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """The status as one JSON object."""
-        more: dict[str, Any] = {} if self.findings is None else {"findings": [asdict(one) for one in self.findings]}
-        more |= {"read_copy": asdict(self.copy)} if self.copy else {}
-        return {**self.figures, "ledgers": self.ledgers, "old": self.old.message if self.old else None, **more}
+        figures = {**self.figures, "ledgers": self.ledgers, "old": self.old.message if self.old else None}
+        if self.findings is not None:
+            figures["findings"] = [asdict(one) for one in self.findings]
+        return figures | ({"read_copy": self.read_copy} if self.read_copy else {})
 
 
 def read_status(
@@ -152,7 +146,7 @@ def read_status(
     found = Status(read_sweeps(pipeline, clock.time()), ledgers_unresolved(clock))
     found.old = _find_old(found.figures, settings.tables or (), most, never=True)
     if copy:
-        found.copy = ReadCopy(str(copy), utc(copy.stat().st_mtime))
+        found.read_copy = {"file": str(copy), "made_at": utc(copy.stat().st_mtime)}
     if verify:
         from .verify import check_rules  # With Arrow, which a status without it does not need.
 
@@ -271,64 +265,47 @@ def read_sweeps(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    if has_organizations(pipeline):
-        names = {one.owner: one.name for one in reversed(read_owners(pipeline, True))}
-        owners = sorted({owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
-        every = {names.get(owner, owner): _status(pipeline, now, owner) for owner in owners}
-        return {"organizations": dict(sorted(every.items()))}
-    return _status(pipeline, now, None)
+    if not has_organizations(pipeline):
+        return _read_sweeps(pipeline, utc(now), None)
+    names = {one.owner: one.name for one in reversed(read_owners(pipeline, True))}
+    owners = {owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))}
+    every = {names.get(owner, owner): _read_sweeps(pipeline, utc(now), owner) for owner in owners}
+    return {"organizations": dict(sorted(every.items()))}
 
 
-def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
-    present = utc(now)
-    tables, sweeps = _last_sweeps(pipeline, present, organization_id)
-    columns = ("table_name", "resolved_at")
-    rejections = read_rows(pipeline, REJECTED_TABLE, columns, organization_filter(organization_id))
+def _read_sweeps(pipeline: SupportsPipeline, now: datetime, organization_id: str | None) -> dict[str, Any]:
+    own = organization_filter(organization_id)
+    rejections = read_rows(pipeline, REJECTED_TABLE, ("table_name", "resolved_at"), own)
     rejected = Counter(table for table, resolved_at in rejections if resolved_at is None)
-    for table, figures in tables.items():
-        figures["rejected"] = rejected[table]
-    return {"tables": tables, "under_way": _sweeps_under_way(pipeline, sweeps, organization_id)}
-
-
-def _last_sweeps(
-    pipeline: SupportsPipeline, present: datetime, organization_id: str | None
-) -> tuple[dict[str, Any], dict[str, list[PastSweep]]]:
-    """The figures of the last sweep of each table, and the latest sweeps of each."""
     tables: dict[str, Any] = {}
     sweeps: dict[str, list[PastSweep]] = {}
-    own = organization_filter(organization_id)
-    swept = {
-        name for (name,) in read_rows(pipeline, SWEEPS_TABLE, ("table_name",), organization_filter(organization_id))
-    }
-    for table in sorted(swept):
+    for table in sorted({name for (name,) in read_rows(pipeline, SWEEPS_TABLE, ("table_name",), own)}):
         by = {"table_name": table, **own}
         for row in read_latest(pipeline, SWEEPS_TABLE, _COLUMNS, by, "finished_at", MOST_SWEEPS):
-            facts = dict(zip(_COLUMNS, row, strict=True))
-            finished = as_utc(facts.pop("finished_at"))
-            left = SweepFacts.from_json(json_object(facts.pop(EXTRA)))
-            sweeps.setdefault(table, []).append(PastSweep(facts.pop("sweep_id"), finished, facts["verdict"], left))
+            last = dict(zip(_COLUMNS, row, strict=True))
+            finished, facts = as_utc(last.pop("finished_at")), SweepFacts.from_json(json_object(last.pop(EXTRA)))
+            age = round((now - finished).total_seconds())
+            sweeps.setdefault(table, []).append(PastSweep(last.pop("sweep_id"), finished, last["verdict"], facts))
             if table not in tables:
-                age = round((present - finished).total_seconds())
-                tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
-                tables[table] |= {"complete_at": None, "complete_age_seconds": None}
-            if facts["verdict"] == Verdict.COMPLETE and not left.part and tables[table]["complete_at"] is None:
-                age = round((present - finished).total_seconds())
+                last |= {"reason": last["reason"] or "", "finished_at": finished, "age_seconds": age}
+                tables[table] = {
+                    **last, "complete_at": None, "complete_age_seconds": None, "rejected": rejected[table]
+                }  # fmt: skip
+            if last["verdict"] == Verdict.COMPLETE and not facts.part and tables[table]["complete_at"] is None:
                 tables[table] |= {"complete_at": finished, "complete_age_seconds": age}
-    return tables, sweeps
+    return {"tables": tables, "under_way": _read_under_way(pipeline, sweeps, own)}
 
 
-def _sweeps_under_way(
-    pipeline: SupportsPipeline, sweeps: Mapping[str, Sequence[PastSweep]], organization_id: str | None
+def _read_under_way(
+    pipeline: SupportsPipeline, sweeps: Mapping[str, Sequence[PastSweep]], own: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Sweeps whose pages were read after the last verdict of their table."""
     under_way: dict[str, Any] = {}
-    columns = ("table_name", "page", "total", "read_at", EXTRA)
-    for row in read_rows(pipeline, PAGES_TABLE, columns, organization_filter(organization_id)):
+    for row in read_rows(pipeline, PAGES_TABLE, ("table_name", "page", "total", "read_at", EXTRA), own):
         table, page, total, read_at, extra = row
         over = last_verdict(sweeps.get(table, ()), SweepFacts.from_json(json_object(extra)).part)
-        if over and as_utc(read_at) < over:
-            continue
-        so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
-        so_far["pages"] = max(so_far["pages"], page)
-        so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
+        if over is None or as_utc(read_at) >= over:
+            so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
+            so_far["pages"] = max(so_far["pages"], page)
+            so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
     return under_way

@@ -596,7 +596,7 @@ def test_a_list_in_pages_is_read_to_its_end(api, desk):
     ]
     api.say(APPS, *pages)
     session = connect(resolve_settings({"quota_url": "memory://"}))
-    assert [one.id for one in list_applications(session).found] == ["app_1", "app_2", "app_3"]
+    assert [one.id for one in list_applications(session)] == ["app_1", "app_2", "app_3"]
     assert [one.query for one in api.to(APPS)] == [
         {},
         {"page": ["2"], "limit": ["100"]},
