@@ -26,6 +26,7 @@ scopes.
 
 from .app import build_app
 from .assumptions import BEHAVIOUR, Behaviour
+from .business import change_some, write_usage
 from .config import AppConfig, Limits, OrganizationConfig, SandboxConfig, parse_limits
 from .data.listings import Dimension, Listing
 from .faults import Fault
@@ -50,7 +51,9 @@ __all__ = [
     "SandboxConfig",
     "Serving",
     "build_app",
+    "change_some",
     "parse_limits",
     "run",
     "serve",
+    "write_usage",
 ]

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from automatum.operations.demo import write_usage
+from automatum_sandbox import write_usage
 from tests.support import ROOT
 from tests.support.desk import SMALL
 from tests.support.pages import PAGES, TEXTS

@@ -212,7 +212,13 @@ def sandbox(
     module = _demo_module()
     with module.serve_sandbox(port, limit or (), customers, days) as served:
         if usage_sample:
-            module.write_usage(served.sandbox, usage_sample)
+            from automatum_sandbox import write_usage
+
+            try:
+                write_usage(served.sandbox, usage_sample)
+            except OSError as error:
+                problem = f"{usage_sample}: {error.strerror}."
+                raise ConfigurationError("--usage-sample", problem, "Name a new file.") from None
         render.show_sandbox(served.base_url, served.client_id, served.client_secret, _client_limits(limit))
         stop.wait()
     return 0

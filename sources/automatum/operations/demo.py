@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from automatum_sandbox import Sandbox, SandboxConfig, Serving, parse_limits, serve
+from automatum_sandbox import SandboxConfig, Serving, change_some, parse_limits, serve
 
 from ..api.session import connect
 from ..config.settings import AutomatumSettings
-from ..core.clock import utc
 from ..core.defaults import DEFAULT_DATASET
 from ..core.errors import ConfigurationError, worst_exit_code
 from ..core.private_files import check_own
@@ -130,7 +127,7 @@ def run_demo(database: Path) -> Demo:
         )
         pipeline = open_pipeline(Target(database=database).open(), DEFAULT_DATASET, folder)
         first = sync(connect(settings), pipeline)
-        _change_some(served.sandbox)
+        change_some(served.sandbox)
         second = sync(connect(settings), pipeline)
         Models(pipeline).create()
         demo = Demo(served.base_url, database, first, second)
@@ -167,66 +164,6 @@ def serve_sandbox(port: int, limits: Sequence[str], customers: int, days: int) -
         raise ConfigurationError(
             "--port", f"{port}: {error.strerror}.", "Choose another port, or 0 for a free one."
         ) from None
-
-
-def write_usage(sandbox: Sandbox, path: Path) -> int:
-    """Write usage of the last closed hour of a sandbox, as a file that a push takes; returns the number of rows.
-
-    Args:
-        sandbox: The sandbox, whose active contracts are billed by usage.
-        path: The CSV file. An existing one is not replaced.
-
-    Raises:
-        ConfigurationError: The file exists, or cannot be written.
-    """
-    # Right after the full hour, the hour before it is still open.
-    now = utc(sandbox.calendar()) - timedelta(minutes=10)
-    used_at = now.replace(minute=15, second=0, microsecond=0) - timedelta(hours=1)
-    try:
-        with path.open("x", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(
-                ("customer_id", "listing_id", "entitlement_id", "vendor", "dimension", "units", "price", "usage_at")
-            )
-            number = 0
-            for one in sandbox.metering.billable():
-                for dimension, price in one.prices.items():
-                    number += 1
-                    key = (one.customer_id, one.listing_id, one.entitlement_id, one.vendor, dimension)
-                    rows.writerow((*key, number % 9 + 1, price, used_at.isoformat()))
-    except OSError as error:
-        raise ConfigurationError("--usage-sample", f"{path}: {error.strerror}.", "Name a new file.") from None
-    return number
-
-
-def _change_some(sandbox: Sandbox) -> None:
-    """A day of business: new customers, cancelled contracts, and accepted offers that renew contracts."""
-    sandbox.rows.insert("customers", count=3)
-    now = utc(sandbox.calendar())
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    active = [row for row in sandbox.rows.all("entitlements") if row["status"] == "active"]
-    for row in active[:4]:
-        sandbox.rows.change("entitlements", row["id"], {"status": "cancelled", "endDate": now.date().isoformat()})
-        if all(other["customerId"] != row["customerId"] for other in active if other is not row):
-            sandbox.rows.change("customers", row["customerId"], {"status": "inactive"})
-    contracts = {(row["customerId"], row["listingId"]): row for row in active[4:]}
-    offers = [row for row in sandbox.rows.all("private_offers") if row["status"] in ("sent", "viewed")]
-    renewals = [row for row in offers if (row["customerId"], row["listingId"]) in contracts]
-    for offer in renewals[:2]:
-        sandbox.rows.change(
-            "private_offers", offer["id"], {"status": "accepted", "viewedAt": stamp, "acceptedAt": stamp}
-        )
-        renewal = {
-            "id": offer["id"].replace("offer_", "ent_"),
-            "status": "pending",
-            "startDate": offer["startDate"],
-            "endDate": offer["endDate"],
-            "privateOfferId": offer["id"],
-            "value": offer["pricing"]["totalContractValue"],
-            "createdAt": stamp,
-            "updatedAt": stamp,
-        }
-        sandbox.rows.put("entitlements", {**contracts[offer["customerId"], offer["listingId"]], **renewal})
 
 
 def _ask(demo: Demo) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from automatum.core.errors import ConfigurationError
-from automatum.operations.demo import write_usage
+from automatum_sandbox import write_usage
 from tests.support import ROOT
 from tests.support.pages import blocks
 from tests.support.pushing import keys_of, keys_of_bodies, taken_by
@@ -45,7 +44,7 @@ def test_the_usage_sample_is_checked_against_the_synced_tables(small, desk):
 
 def test_a_file_that_is_there_is_not_replaced(small):
     Path("usage.csv").write_text("mine")
-    with pytest.raises(ConfigurationError, match="--usage-sample"):
+    with pytest.raises(FileExistsError):
         write_usage(small, Path("usage.csv"))
     assert Path("usage.csv").read_text() == "mine"
 
