@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +11,11 @@ import typer
 from ..core.defaults import LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE
 from .commands import CommandApp, examples
-from .console import say_line
-from .declared import PLACE, declared
-from .ledger import run_and_show
+from .console import say, say_line
+from .declared import PLACE, runs
 from .options import read_existing, target_of
+from .reporter import Reporter
+from .tables import TextTable
 
 if TYPE_CHECKING:
     from ..operations.models import Models
@@ -30,32 +31,48 @@ Into = Annotated[
 
 
 @models_app.command("create", epilog=examples("automatum models create", "automatum models create --into answers"))
-@declared(*_OPTIONS)
-def create(into: Into = None, **given: Any) -> None:
+@runs(*_OPTIONS)
+def create(reporter: Reporter, into: Into = None, **given: Any) -> int:
     """Make the views, or replace those that this command made. A table or view of another origin is never touched."""
-    _run("create", into, given, _show_created)
+    with _open(into, given, writes=True) as models:
+        made = models.create()
+    done = "Made" if made["changed"] else "Unchanged:"
+    text = f"{done} {len(made['views'])} views in {made['dataset']}."
+    if made["empty_tables"]:
+        names = ", ".join(made["empty_tables"])
+        text += f" Not there yet, and read as empty: {names}. Run `automatum models create` again when they are."
+    say(made, given["as_json"], lambda: say_line(text))
+    return EXIT_COMPLETE
 
 
 @models_app.command("drop", epilog=examples("automatum models drop"))
-@declared(*_OPTIONS)
-def drop(into: Into = None, **given: Any) -> None:
+@runs(*_OPTIONS)
+def drop(reporter: Reporter, into: Into = None, **given: Any) -> int:
     """Drop the views that `models create` made. Your tables expected_fees and exchange_rates stay."""
-    _run("drop", into, given, _show_dropped)
+    with _open(into, given, writes=True) as models:
+        found = models.drop()
+    text = f"Dropped {len(found['dropped'])} views in {found['dataset']}."
+    say(found, given["as_json"], lambda: say_line(text))
+    return EXIT_COMPLETE
 
 
 @models_app.command("list", epilog=examples("automatum models list"))
-@declared(*_OPTIONS)
-def list_(into: Into = None, **given: Any) -> None:
+@runs(*_OPTIONS)
+def list_(reporter: Reporter, into: Into = None, **given: Any) -> int:
     """List the models with the question that each answers, and whether its view is there."""
-    _run("show", into, given, _show_list)
+    with _open(into, given, writes=False) as models:
+        listed = models.show()
 
+    def show() -> None:
+        table = TextTable("model", words=("view", "question"))
+        for one in listed["models"]:
+            if one["kind"] == "mart":
+                table.add(one["name"], one["view"], one["question"])
+        table.show()
+        say_line(f"Views in {listed['dataset']}. With --json: all models, with what each number says and does not say.")
 
-def _run(action: str, into: str | None, given: Mapping[str, Any], show: Callable[[Mapping[str, Any]], None]) -> None:
-    def work() -> tuple[dict[str, Any], int]:
-        with _open(into, given, writes=action != "show") as models:
-            return getattr(models, action)(), EXIT_COMPLETE
-
-    run_and_show(work, given, show)
+    say(listed, given["as_json"], show)
+    return EXIT_COMPLETE
 
 
 @contextmanager
@@ -78,28 +95,3 @@ def _open(into: str | None, given: Mapping[str, Any], writes: bool) -> Iterator[
         with one_client(pipeline):
             check_dataset(pipeline)
             yield Models(pipeline, into, settings)
-
-
-def _show_created(made: Mapping[str, Any]) -> None:
-    done = "Made" if made["changed"] else "Unchanged:"
-    say_line(f"{done} {len(made['views'])} views in {made['dataset']}.")
-    if made["empty_tables"]:
-        say_line(
-            f"Not there yet, and read as empty: {', '.join(made['empty_tables'])}. Run `automatum models create` again "
-            "when they are."
-        )
-
-
-def _show_dropped(dropped: Mapping[str, Any]) -> None:
-    say_line(f"Dropped {len(dropped['dropped'])} views in {dropped['dataset']}.")
-
-
-def _show_list(listed: Mapping[str, Any]) -> None:
-    from .tables import TextTable
-
-    table = TextTable("model", words=("view", "question"))
-    for one in listed["models"]:
-        if one["kind"] == "mart":
-            table.add(one["name"], one["view"], one["question"])
-    table.show()
-    say_line(f"Views in {listed['dataset']}. With --json: all models, with what each number says and does not say.")

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
-from rich import box
 from rich.cells import cell_len
-from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ..core.text import printable
@@ -28,7 +25,6 @@ _SHORT = {
     "reserved": "kept for metering",
 }
 """Headings that fit on a terminal of 80 columns."""
-_WIDEST = 10_000
 
 
 class TextTable:
@@ -63,42 +59,29 @@ class TextTable:
         """Print it on stdout. A file or a pipe gets each row in one line, however long it is."""
         if self._title:
             out.print(Text(printable(self._title), style="bold"), soft_wrap=not out.is_terminal)
-        if not out.is_terminal:
-            out.file.write("".join(f"{line}\n" for line in self._lines()))
-            return
-        grid = self._grid()
-        if Measurement.get(out, out.options.update(width=_WIDEST), grid).maximum <= out.width:
-            out.print(grid)
+        lines = list(self._lines())
+        if not out.is_terminal:  # Not by rich, which takes a minute for a statement of 25,000 rows.
+            out.file.write("".join(f"{line.plain}\n" for line in lines))
+        elif cell_len(lines[1].plain) <= out.width:
+            out.print(*lines, sep="\n")
         else:
             self._show_paragraphs()
 
-    def _lines(self) -> Iterator[str]:
-        """The lines for a pipe, as rich prints them. Rich takes a minute for a statement of 25,000 rows."""
+    def _lines(self) -> Iterator[Text]:
         headings = [Text(_SHORT.get(heading, heading)) for heading in self._headings]
-        rows = [[cell.plain.expandtabs().split("\n") for cell in row] for row in (headings, *self._rows)]
-        widths = [max(cell_len(line) for cell in column for line in cell) for column in zip(*rows, strict=True)]
+        rows = [[cell.split("\n", allow_blank=True) for cell in row] for row in (headings, *self._rows)]
+        widths = [max(cell_len(line.plain) for cell in column for line in cell) for column in zip(*rows, strict=True)]
         left = [heading in self._words for heading in self._headings]
-        empty = " " * (sum(widths) + 3 * len(widths) - 1)
-        rule = "-" if out.options.ascii_only else "─"
-        yield empty
+        yield Text("")
         for number, row in enumerate(rows):
-            for parts in zip_longest(*row, fillvalue=""):
-                padding = [" " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=True)]
-                cells = zip(parts, padding, left, strict=True)
-                yield f" {'   '.join(part + pad if first else pad + part for part, pad, first in cells)} "
+            for parts in zip_longest(*row, fillvalue=Text()):
+                pads = [" " * (width - cell_len(part.plain)) for part, width in zip(parts, widths, strict=True)]
+                cells = zip(parts, pads, left, strict=True)
+                padded = [Text.assemble(part, pad) if first else Text.assemble(pad, part) for part, pad, first in cells]
+                yield Text("   ").join(padded)
             if number == 0:
-                yield f" {rule * (len(empty) - 2)} "
-        yield empty
-
-    def _grid(self) -> Table:
-        grid = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
-        for heading in self._headings:
-            grid.add_column(
-                _SHORT.get(heading, heading), justify="left" if heading in self._words else "right", no_wrap=True
-            )
-        for row in self._rows:
-            grid.add_row(*row)
-        return grid
+                yield Text(("-" if out.options.ascii_only else "─") * (sum(widths) + 3 * len(widths) - 3))
+        yield Text("")
 
     def _show_paragraphs(self) -> None:
         for row in self._rows:
