@@ -17,7 +17,15 @@ from .apps import apps_app
 from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
 from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
 from .models import Into, models_app
-from .options import LOOK_WAIT, open_existing, prepare_for_rows, read_existing, stop_on_signals, target_of
+from .options import (
+    LOOK_WAIT,
+    open_existing,
+    prepare_for_rows,
+    read_existing,
+    stop_on_signals,
+    target_of,
+    write_existing,
+)
 from .push import push_app
 from .reporter import Reporter
 
@@ -170,26 +178,20 @@ def report(reporter: Reporter, out: Out = Path("report.html"), into: Into = None
 def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, **given: Any) -> int:
     """Remove the personal data of a customer from the tables, and keep it out of later syncs. Sends no request."""
     from ..config.settings import resolve_settings
-    from ..core.budget import Budget
     from ..operations.forget import forget_customer
-    from ..warehouse.dataset import check_dataset
-    from ..warehouse.sql_client import one_client
     from .console import say
     from .render import show_forgotten
 
     settings = resolve_settings(with_credentials=False)
-    target, clock = target_of(given["destination"], given["dataset"], given["database"]), SystemClock()
+    target = target_of(given["destination"], given["dataset"], given["database"])
     if not confirm or target.missing:  # A file that does not exist is refused.
         with read_existing(target) as (pipeline, _):
             figures = forget_customer(pipeline, settings, customer_id).show()
     else:
-        with target.exclusive_writer("automatum forget", clock, Budget(clock), LOCK_WAIT) as keep_open:
-            pipeline = target.existing(clock, Budget(clock), LOCK_WAIT)
-            with one_client(pipeline):
-                check_dataset(pipeline)
-                found = forget_customer(pipeline, settings, customer_id)
-                with found.lock(keep_open, clock, LOCK_WAIT):
-                    figures = found.confirm()
+        with write_existing(target, "automatum forget") as (pipeline, keep_open):
+            found = forget_customer(pipeline, settings, customer_id)
+            with found.lock(keep_open, SystemClock(), LOCK_WAIT):
+                figures = found.confirm()
     say(figures, given["as_json"], lambda: show_forgotten(figures))
     return 0
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.defaults import LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE
 from .commands import CommandApp, examples
 from .console import say, say_line
 from .declared import PLACE, runs
-from .options import read_existing, target_of
+from .options import read_existing, target_of, write_existing
 from .reporter import Reporter
 from .tables import TextTable
 
@@ -78,20 +77,11 @@ def list_(reporter: Reporter, into: Into = None, **given: Any) -> int:
 @contextmanager
 def _open(into: str | None, given: Mapping[str, Any], writes: bool) -> Iterator[Models]:
     from ..config.settings import resolve_settings
-    from ..core.budget import Budget
-    from ..core.clock import SystemClock
     from ..operations.models import Models
-    from ..warehouse.dataset import check_dataset
-    from ..warehouse.sql_client import one_client
 
     settings = resolve_settings(with_credentials=False).models
-    target, clock = target_of(given["destination"], given["dataset"], given["database"]), SystemClock()
-    if not writes or target.missing:  # A file that does not exist is refused.
-        with read_existing(target) as (pipeline, _):
-            yield Models(pipeline, into, settings)
-        return
-    with target.exclusive_writer("automatum models", clock, Budget(clock), LOCK_WAIT):
-        pipeline = target.existing(clock, Budget(clock), LOCK_WAIT)
-        with one_client(pipeline):
-            check_dataset(pipeline)
-            yield Models(pipeline, into, settings)
+    target = target_of(given["destination"], given["dataset"], given["database"])
+    # A file that does not exist is refused by a reader.
+    opened = write_existing(target, "automatum models") if writes and not target.missing else read_existing(target)
+    with opened as (pipeline, _):
+        yield Models(pipeline, into, settings)

@@ -17,7 +17,7 @@ import typer
 
 from ..core.budget import Budget
 from ..core.clock import SystemClock
-from ..core.defaults import DUCKDB
+from ..core.defaults import DUCKDB, LOCK_WAIT
 from ..core.errors import AutomatumError, Busy, Interrupted
 from ..core.private_files import private_files
 from ..core.process import resume_garbage_collection
@@ -27,6 +27,7 @@ from . import console
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+    from ..warehouse.duckdb_file import KeepOpen
     from ..warehouse.target import Target
     from .reporter import Reporter
 
@@ -122,6 +123,30 @@ def read_existing(target: Target) -> Iterator[tuple[SupportsPipeline, Path | Non
         stack.enter_context(one_client(pipeline))
         check_dataset(pipeline)
         yield pipeline, copy
+
+
+@contextlib.contextmanager
+def write_existing(target: Target, role: str) -> Iterator[tuple[SupportsPipeline, KeepOpen]]:
+    """A pipeline for a dataset that exists, while no other run writes to it.
+
+    Args:
+        target: The destination.
+        role: What others are told that has it.
+
+    Raises:
+        Busy: Another program has the DuckDB file open for longer than `LOCK_WAIT`.
+        ConfigurationError: The dataset does not exist.
+        DestinationError: The destination cannot be reached.
+    """
+    from ..warehouse.dataset import check_dataset
+    from ..warehouse.sql_client import one_client
+
+    clock = SystemClock()
+    with target.exclusive_writer(role, clock, Budget(clock), LOCK_WAIT) as keep_open:
+        pipeline = target.existing(clock, Budget(clock), LOCK_WAIT)
+        with one_client(pipeline):
+            check_dataset(pipeline)
+            yield pipeline, keep_open
 
 
 def stop_on_signals(announce: bool = True) -> threading.Event:

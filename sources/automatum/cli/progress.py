@@ -11,7 +11,6 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 from ..core.clock import format_duration, instant
-from ..core.text import printable
 from .console import err
 
 if TYPE_CHECKING:
@@ -23,9 +22,7 @@ _NARROW = 60
 
 
 class Progress:
-    """A bar for each table, and one for all tables if there are several. Off unless stderr is a terminal.
-
-    A table's bar shows its pages, and how long the rate limits let it take.
+    """A bar for each table: its pages, and how long the rate limits let it take. Off unless stderr is a terminal.
 
     Args:
         quiet: Off in a terminal, too.
@@ -37,7 +34,6 @@ class Progress:
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: TaskID | None = None
-        self._all: TaskID | None = None
         self._narrow = console.width < _NARROW
         if console.is_terminal and not console.is_dumb_terminal and not quiet:
             self._bars = Bars(*_columns(console.width), console=console, transient=True)
@@ -47,7 +43,10 @@ class Progress:
         if self._bars is None:
             return
         if run.session is not self._session:
-            self._start(run)
+            self._session, self._latest, self._tasks = run.session, None, {}
+            run.session.client.limiter.on_wait = self.on_wait
+            for task in self._bars.task_ids:
+                self._bars.remove_task(task)
         table, result = run.endpoint.table, run.result
         announced = result.announced
         pages = max(result.pages, -(-announced // run.endpoint.paging.size)) if announced is not None else None
@@ -57,7 +56,6 @@ class Progress:
         self._latest = self._tasks[table]
         count = f"{result.pages}/{'?' if pages is None else pages}"
         self._bars.update(self._latest, completed=result.pages, total=pages, count=count, left=left)
-        self._move_all(run, result.pages / pages if pages else 0.0)
 
     def on_wait(self, seconds: float, reason: str) -> None:
         """Say beside the bar until when nothing moves, and why."""
@@ -65,28 +63,6 @@ class Progress:
             end = instant(self._session.clock.time() + seconds)[11:]
             left = f"until {end[:5]}" if self._narrow else f"waits until {end}: {reason}"
             self._bars.update(self._latest, left=left)
-
-    def _start(self, run: TableSync) -> None:
-        session = run.session
-        self._session, self._latest, self._all = session, None, None
-        session.client.limiter.on_wait = self.on_wait
-        if self._bars is None:
-            return
-        for task in self._bars.task_ids:
-            self._bars.remove_task(task)
-        self._tasks = {}
-        tables = [one for one in run.siblings if not one.result.skipped]
-        if len(tables) > 1:
-            name = printable(session.settings.organization or "all tables")
-            self._all = self._bars.add_task(name, total=len(tables), count="", left="tables")
-
-    def _move_all(self, run: TableSync, share: float) -> None:
-        """Move the bar of all tables: those that are done, and the share that is read of this one."""
-        if self._bars is None or self._all is None:
-            return
-        tables = [one for one in run.siblings if not one.result.skipped]
-        done = sum(one.done for one in tables if one is not run)
-        self._bars.update(self._all, completed=done + min(share, 1.0), count=f"{done}/{len(tables)}")
 
     def __enter__(self) -> Progress:
         if self._bars:

@@ -106,7 +106,6 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, al
     whose rows the user now allows to delete.
     """
     for run in runs:
-        run.siblings = runs
         earlier = resumable.finished.get(run.endpoint.table) if resumable else None
         same = earlier and earlier.read_by in ("", run.read_by)
         if earlier and same and (earlier.verdict == Verdict.COMPLETE or not allow_deletes):
@@ -158,7 +157,7 @@ def _load_chunks(
             for run in several:
                 if run.started or apart:
                     again = begin(run.endpoint)
-                    again.result.requests, again.siblings = run.result.requests, runs
+                    again.result.requests = run.result.requests
                     runs[runs.index(run)] = again
                     if apart:
                         again.refuse(refusal)

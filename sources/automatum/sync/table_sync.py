@@ -7,7 +7,7 @@ page records, which are loaded with the rows, keep it from run to run. `ListSync
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -66,7 +66,6 @@ class TableSync(ABC):
         started: It has read what the destination has, and may have read pages.
         result: What came of it so far.
         left_pages: Ids of sweeps whose page records are useless once this one has its verdict.
-        siblings: All table runs of the same sync, this one included; for progress bars.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class TableSync(ABC):
         self.tables = tables_to_fill(endpoint, session.settings)
         self.result = TableResult()
         self.left_pages: set[str] = set()
-        self.siblings: Sequence[TableSync] = (self,)
         self.session = session
         self.prior = PriorState(KnownRows())
         self.started = self._deletes = False
