@@ -44,7 +44,7 @@ DROPS = (
     "DROP TABLE automatum._dlt_loads",
     "DROP SCHEMA automatum CASCADE",
     "DROP SCHEMA automatum_staging CASCADE",
-    "ALTER TABLE automatum.customers DROP COLUMN vendor",
+    "ALTER TABLE automatum.customers DROP COLUMN IF EXISTS vendor",
     "DELETE FROM automatum.customers",
 )
 steps = st.one_of(
