@@ -68,7 +68,7 @@ def update(
     **given: Any,
 ) -> int:
     """Change name, description or scopes of an application. Asks before."""
-    from ..operations.applications import update_application
+    from ..operations.applications import find_application, update_application
 
     values = {"name": name, "description": description, "scopes": scope}
     changes = {key: value for key, value in values.items() if value is not None}
@@ -76,25 +76,24 @@ def update(
         raise ConfigurationError(
             "automatum apps update", "nothing to change was named.", "Add --name, --description or --scope."
         )
-
-    def confirm(application: Application) -> bool:
-        parts = [f"{key} {_words(application.record.get(key))} -> {_words(value)}" for key, value in changes.items()]
-        return _ask(yes, f"Change {application.title}: {'; '.join(parts)}?")
-
-    return _show(update_application(_open(given), id_, changes, confirm), given)
+    session = _open(given)
+    found = find_application(session, id_)
+    parts = [f"{key} {_words(found.record.get(key))} -> {_words(value)}" for key, value in changes.items()]
+    _ask(yes, f"Change {found.title}: {'; '.join(parts)}?")
+    return _show(update_application(session, found, changes), given)
 
 
 @apps_app.command()
 @runs(*END)
 def delete(reporter: Reporter, id_: Id, yes: Yes = False, **given: Any) -> int:
     """Delete an application for good. Its tokens stop working at once; there is no way back. Asks before."""
-    from ..operations.applications import delete_application
+    from ..operations.applications import delete_application, find_application
 
-    def confirm(application: Application) -> bool:
-        return _ask(yes, f"Delete {application.title} for good? Last used: {application.record.get('lastUsedAt')}.")
-
-    done = delete_application(_open(given), id_, confirm)
-    say({"application": dict(done.record)}, given["as_json"], lambda: say_text(f"Deleted {done.title}."))
+    session = _open(given)
+    found = find_application(session, id_)
+    _ask(yes, f"Delete {found.title} for good? Last used: {found.record.get('lastUsedAt')}.")
+    delete_application(session, found)
+    say({"application": dict(found.record)}, given["as_json"], lambda: say_text(f"Deleted {found.title}."))
     return EXIT_COMPLETE
 
 
@@ -118,8 +117,8 @@ def rotate(
     """Regenerate a secret and store the new one; it is never shown. The old one and its tokens stop working at once."""
     from ..operations.rotate_secret import rotate
 
-    def confirm(application: Application, where: str) -> bool:
-        return _ask(yes, f"Regenerate the secret of {application.title}, and store the new one in {where}?")
+    def confirm(application: Application, where: str) -> None:
+        _ask(yes, f"Regenerate the secret of {application.title}, and store the new one in {where}?")
 
     done = rotate(_open(given), id_, store_in=store_in, confirm=confirm)
     tried = "no token was taken with it yet" if done.errors else "a token was taken with it"
@@ -127,19 +126,18 @@ def rotate(
     return render.finish(done, given["as_json"], lambda _: say_text(text))
 
 
-def _ask(yes: bool, question: str) -> bool:
-    """Whether it is to be done; asks in a terminal unless `--yes` is given.
+def _ask(yes: bool, question: str) -> None:
+    """Ask in a terminal unless `--yes` is given.
 
     Raises:
-        ConfigurationError: There is nobody to ask.
+        ConfigurationError: The answer is no, or there is nobody to ask.
     """
-    if yes:
-        return True
-    if not sys.stdin.isatty():
+    if not yes and not sys.stdin.isatty():
         raise ConfigurationError(
             "--yes", "not given, and no terminal to confirm in. Nothing was changed.", "Add --yes to confirm."
         )
-    return typer.confirm(printable(question), err=True)
+    if not yes and not typer.confirm(printable(question), err=True):
+        raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
 
 
 def _open(given: dict[str, Any]) -> ApiSession:

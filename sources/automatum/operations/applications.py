@@ -7,7 +7,7 @@ lists and records in `data`, as everywhere else, and passed on without what is s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +24,6 @@ SECRET_KEYS = ("clientsecret", "client_secret", "newclientsecret", "new_client_s
 _DEEPEST = 50
 """Levels of an answer that are passed on. JSON cannot be written, nor Python recurse, below a few hundred."""
 _CHANGED = ("name", "description", "scopes")
-_NOT_CONFIRMED = ("--yes", "not confirmed; nothing was changed.")
 
 
 @dataclass(frozen=True)
@@ -94,30 +93,24 @@ def find_application(session: ApiSession, wanted: str) -> Application:
     )
 
 
-def update_application(
-    session: ApiSession, wanted: str, changes: Mapping[str, Any], confirm: Callable[[Application], bool]
-) -> Application:
+def update_application(session: ApiSession, application: Application, changes: Mapping[str, Any]) -> Application:
     """Change an application; returns it as the API shows it then.
 
     Args:
         session: The API.
-        wanted: Id or client id.
+        application: The application.
         changes: `name`, `description`, `scopes`, as far as they change.
-        confirm: Called before anything is changed.
 
     Raises:
-        ConfigurationError: There is no such application, a scope is misspelt, or `confirm` returned False.
+        ConfigurationError: A scope is misspelt.
         ApiUnreachable: Whether the change was made is not known, or the API does not show it.
         AutomatumError: The API refuses. Nothing is changed.
     """
     for scope in changes.get("scopes", ()):
         if scope not in SCOPES and (near := nearest(scope, SCOPES)):
             raise ConfigurationError("--scope", f"no scope {scope!r}.", f"Did you mean {near}?")
-    application = find_application(session, wanted)
-    if not confirm(application):
-        raise ConfigurationError(*_NOT_CONFIRMED)
-    shown = {key: application.record[key] for key in _CHANGED if application.record.get(key) is not None}
-    session.client.change("PUT", application.path, json.dumps({**shown, **changes}).encode())
+    kept = {key: application.record[key] for key in _CHANGED if application.record.get(key) is not None}
+    session.client.change("PUT", application.path, json.dumps({**kept, **changes}).encode())
     found = find_application(session, application.id)
     other = [key for key, value in changes.items() if found.record.get(key, value) != value]
     if other:
@@ -126,30 +119,21 @@ def update_application(
     return found
 
 
-def delete_application(session: ApiSession, wanted: str, confirm: Callable[[Application], bool]) -> Application:
+def delete_application(session: ApiSession, application: Application) -> None:
     """Delete an application for good; its tokens become invalid (`api/authentication`).
 
-    Args:
-        session: The API.
-        wanted: Id or client id.
-        confirm: Called before anything is changed.
-
     Raises:
-        ConfigurationError: There is no such application, this configuration uses it, or `confirm` returned False.
+        ConfigurationError: This configuration uses it.
         ApiUnreachable: Whether it was deleted is not known.
         AutomatumError: The API refuses. Nothing is changed.
     """
-    application = find_application(session, wanted)
     if application.client_id == session.settings.client_id:
         raise ConfigurationError(
             "ID",
             f"{application.client_id} is the application of this configuration, which syncs and pushes with it.",
             "Delete it in the Automatum dashboard, or with another application. Nothing was changed.",
         )
-    if not confirm(application):
-        raise ConfigurationError(*_NOT_CONFIRMED)
     session.client.change("DELETE", application.path)
-    return application
 
 
 def _application(record: Any) -> Application | None:

@@ -116,7 +116,7 @@ def rotate(
     wanted: str | None = None,
     *,
     store_in: str | None = None,
-    confirm: Callable[[Application, str], bool] = lambda application, where: True,
+    confirm: Callable[[Application, str], None] = lambda application, where: None,
 ) -> Rotation:
     """Regenerate the secret of an application and store the new one.
 
@@ -124,10 +124,10 @@ def rotate(
         session: The API.
         wanted: Id or client id; None for the application of this configuration.
         store_in: Where the new secret goes (see `secret_source.open_store`); None for the source of the present one.
-        confirm: Called before anything is changed, with the application and the description of the store.
+        confirm: Called before anything is changed, with the application and the description of the store; may raise.
 
     Raises:
-        ConfigurationError: The new secret could not be stored, or `confirm` returned False. Nothing is changed.
+        ConfigurationError: The new secret could not be stored. Nothing is changed.
         SecretNotKept: The secret was regenerated, or may have been, and the new one is not in the store.
         Busy: Another process rotates a secret. Nothing is changed.
         AutomatumError: The API or the vault refuse or do not answer. Nothing is changed.
@@ -142,8 +142,7 @@ def rotate(
         for path in sorted(folder.glob(f"{prefix}*.json")):
             logger.warning("an earlier rotation was interrupted; the answer with its secret is in %s", path)
         store, changes = _find_store(session.settings, application, store_in)
-        if not confirm(application, store.description):
-            raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
+        confirm(application, store.description)
         store.check_writable()
         secret = _replace(session, application, store, changes, AnswerFile(folder, prefix))
         return Rotation(application, store.description, _try_secret(session, application, secret))

@@ -8,7 +8,7 @@ from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import ApiUnreachable
-from automatum.operations.applications import delete_application, update_application
+from automatum.operations.applications import delete_application, find_application, update_application
 from automatum_sandbox import AppConfig
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL
@@ -111,7 +111,7 @@ LOST = [Say(reset=True), Say(502, b"<html>bad gateway</html>"), Say(200, b"")]
 def test_a_change_was_made_once_the_api_shows_it(session, api, answer):
     api.say(APPS, shown(OLD), shown(NEW))
     api.say(f"{APPS}/app_2", answer)
-    done = update_application(session, "app_2", {"name": "New"}, lambda one: True)
+    done = update_application(session, find_application(session, "app_2"), {"name": "New"})
     assert done.record["name"] == "New"
     sent = api.to(f"{APPS}/app_2")
     assert [(one.method, json.loads(one.body)) for one in sent] == [
@@ -124,7 +124,7 @@ def test_a_change_that_the_api_does_not_show_is_not_said_to_be_made(session, api
     api.say(APPS, shown(OLD))
     api.say(f"{APPS}/app_2", answer)
     with pytest.raises(ApiUnreachable):
-        update_application(session, "app_2", {"name": "New"}, lambda one: True)
+        update_application(session, find_application(session, "app_2"), {"name": "New"})
     assert len(api.to(f"{APPS}/app_2")) == 1  # Never sent twice.
 
 
@@ -133,7 +133,7 @@ def test_a_deletion_without_an_answer_is_not_said_to_be_made(session, api, answe
     api.say(APPS, shown(OLD))
     api.say(f"{APPS}/app_2", answer)
     with pytest.raises(ApiUnreachable):
-        delete_application(session, "app_2", lambda one: True)
+        delete_application(session, find_application(session, "app_2"))
     assert len(api.to(f"{APPS}/app_2")) == 1
 
 
@@ -141,4 +141,4 @@ def test_a_refused_change_is_the_apis_error(session, api):
     api.say(APPS, shown(OLD))
     api.say(f"{APPS}/app_2", error(403, "Forbidden"))
     with pytest.raises(Exception, match="answered 403"):
-        update_application(session, "app_2", {"name": "New"}, lambda one: True)
+        update_application(session, find_application(session, "app_2"), {"name": "New"})

@@ -277,7 +277,7 @@ def test_a_no_changes_nothing(served, desk):
 
     def confirm(application, where):
         asked.append((application.title, where))
-        return False
+        raise ConfigurationError("--yes", "nothing was changed.")
 
     with pytest.raises(ConfigurationError, match="nothing was changed"):
         rotate(connect(resolve_settings()), store_in="toml", confirm=confirm)
@@ -303,7 +303,6 @@ def test_of_two_rotations_at_once_the_second_leaves(served, desk):
 
     def confirm(application, where):
         second.append(desk.run("apps", "rotate", "--yes", "--store-in", "toml"))
-        return True
 
     done = rotate(connect(resolve_settings()), store_in="toml", confirm=confirm)
     assert second[0].code == 75
