@@ -261,16 +261,12 @@ def _client_limits(limits: list[str] | None) -> str:
 
 
 def _demo_module() -> Any:
-    try:
-        from ..operations import demo as module
-    except ModuleNotFoundError as error:
-        if error.name == "automatum_sandbox":
-            raise ConfigurationError(
-                "sandbox", "`dlt init` copies the source alone.", "Run this command in a checkout of the repository."
-            ) from None
-        needed = ("duckdb", "starlette", "uvicorn")
-        if error.name not in needed:
-            raise
-        missing = [name for name in needed if not is_installed(name)]
-        raise ConfigurationError("sandbox", f"needs the package {error.name}.", install_command(*missing)) from None
-    return module
+    if not is_installed("automatum_sandbox"):
+        raise ConfigurationError(
+            "sandbox", "`dlt init` copies the source alone.", "Run this command in a checkout of the repository."
+        )
+    if missing := [name for name in ("duckdb", "starlette", "uvicorn") if not is_installed(name)]:
+        raise ConfigurationError("sandbox", f"needs {', '.join(missing)}.", install_command(*missing))
+    from ..operations import demo
+
+    return demo

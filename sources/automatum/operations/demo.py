@@ -6,7 +6,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from ..core.errors import ConfigurationError, worst_exit_code
 from ..core.private_files import check_own
 from ..core.redaction import Secret
 from ..sync.engine import sync
-from ..sync.summary import OrganizationSummary
 from ..warehouse.target import Target, open_pipeline
 from .model_files import USER_TABLES
 from .models import Models
@@ -69,40 +68,16 @@ class Demo:
     """What the demo did and found.
 
     Attributes:
-        api: URL of the sandbox.
-        database: DuckDB file.
-        first: The first sync.
-        second: The second, after some rows were changed.
-        rows: Table to number of rows, after the second.
-        answers: Question, SQL, columns and rows.
-        seconds: From start to end.
+        figures: As one JSON object.
+        exit_code: Of the worse sync.
     """
 
-    api: str
-    database: Path
-    first: OrganizationSummary
-    second: OrganizationSummary
-    rows: dict[str, int] = field(default_factory=dict)
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the worse sync."""
-        return worst_exit_code([self.first.exit_code, self.second.exit_code])
+    figures: dict[str, Any]
+    exit_code: int
 
     def to_json(self) -> dict[str, Any]:
         """The demo as one JSON object."""
-        return {
-            "api": self.api,
-            "database": str(self.database),
-            "rows": self.rows,
-            "first_sync": self.first.to_json(),
-            "second_sync": self.second.to_json(),
-            "answers": self.answers,
-            "requests": self.first.requests + self.second.requests,
-            "seconds": round(self.seconds, 3),
-        }
+        return self.figures
 
 
 def run_demo(database: Path) -> Demo:
@@ -130,10 +105,16 @@ def run_demo(database: Path) -> Demo:
         change_some(served.sandbox)
         second = sync(connect(settings), pipeline)
         Models(pipeline).create()
-        demo = Demo(served.base_url, database, first, second)
-    _ask(demo)
-    demo.seconds = time.monotonic() - started
-    return demo
+    figures = {
+        "api": served.base_url,
+        "database": str(database),
+        "first_sync": first.to_json(),
+        "second_sync": second.to_json(),
+        "requests": first.requests + second.requests,
+        **_ask(database),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    return Demo(figures, worst_exit_code([first.exit_code, second.exit_code]))
 
 
 def serve_sandbox(port: int, limits: Sequence[str], customers: int, days: int) -> Serving:
@@ -166,21 +147,24 @@ def serve_sandbox(port: int, limits: Sequence[str], customers: int, days: int) -
         ) from None
 
 
-def _ask(demo: Demo) -> None:
-    with duckdb.connect(str(demo.database), read_only=True) as connection:
+def _ask(database: Path) -> dict[str, Any]:
+    """The number of rows of each table, and the answers to the questions."""
+    counts, answers = {}, []
+    with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute(f"USE {DEFAULT_DATASET}")
         tables = connection.execute(
             "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY ALL", [DEFAULT_DATASET]
         ).fetchall()
         for (table,) in tables:
             if not table.startswith("_") and table not in USER_TABLES:
-                (demo.rows[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0]
+                ((counts[table],),) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()
         for question, query in QUESTIONS:
             sql = textwrap.dedent(query).strip()
             answer = connection.execute(sql)
             columns = [one[0] for one in answer.description or ()]
             rows = [["" if value is None else str(value) for value in row] for row in answer.fetchall()]
-            demo.answers.append({"question": question, "sql": sql, "columns": columns, "rows": rows})
+            answers.append({"question": question, "sql": sql, "columns": columns, "rows": rows})
+    return {"rows": counts, "answers": answers}
 
 
 def _remove(database: Path) -> None:

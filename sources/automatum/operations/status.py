@@ -177,10 +177,9 @@ def not_overdue(options: SyncOptions) -> Iterator[Callable[[int], None]]:
     most, clock = settings.max_age_seconds(), SystemClock()
 
     def check_age(exit_code: int) -> None:
-        if exit_code == EXIT_MORE_TO_DO and most is not None:
-            old = _overdue(options, options.tables or settings.tables or (), most, clock)
-            if old:
-                raise old
+        tables = options.tables or settings.tables or ()
+        if exit_code == EXIT_MORE_TO_DO and most is not None and (old := _overdue(options, tables, most, clock)):
+            raise old
 
     try:
         yield check_age
@@ -216,18 +215,16 @@ def _find_old(
     if most is None:
         return None
     parts = figures.get("organizations", {"": figures})
-    old = []
+    old = ["nothing was synced yet"] if never and not any(part["tables"] for part in parts.values()) else []
     for name, part in parts.items():
-        if name and organizations and name not in organizations:
-            continue
         for table, row in part["tables"].items():
-            age = row["complete_age_seconds"]
-            if tables and table not in tables and not (table.startswith("analytics_") and "analytics" in tables):
-                continue
-            if never if age is None else age > most:
-                old.append(f"{name} {table}".strip() + (" (never)" if age is None else f" ({format_age(age)} ago)"))
-    if never and not any(part["tables"] for part in parts.values()):
-        old = ["nothing was synced yet"]
+            group, age = "analytics" if table.startswith("analytics_") else table, row["complete_age_seconds"]
+            chosen = not tables or table in tables or group in tables
+            if chosen and (not name or not organizations or name in organizations):
+                if age is None and never:
+                    old.append(f"{name} {table} (never)".strip())
+                elif age is not None and age > most:
+                    old.append(f"{name} {table} ({format_age(age)} ago)".strip())
     return TooOld(old, format_age(most)) if old else None
 
 

@@ -139,25 +139,19 @@ def _count_off(pipeline: SupportsPipeline, endpoint: Endpoint, deletes: str) -> 
     owners: set[str | None] = {None}
     if endpoint.by_organization:
         owners = {owner for (owner,) in read_rows(pipeline, SWEEPS_TABLE, (ORGANIZATION,))}
-    found = [_count_off_one(pipeline, endpoint, owner) for owner in owners]
-    known = [off for off in found if off is not None]
+    known: list[int] = []
+    for own in map(organization_filter, owners):
+        by = {"table_name": endpoint.table, **own}
+        last = read_latest(pipeline, SWEEPS_TABLE, ("verdict", "distinct_keys", EXTRA), by, "finished_at", 1)
+        rejected = read_latest(pipeline, REJECTED_TABLE, ("resolved_at",), by, "rejected_at", MOST_KEYS)
+        for verdict, listed, extra in last:
+            facts = SweepFacts.from_json(json_object(extra))
+            whole = verdict == Verdict.COMPLETE and facts.full and not facts.partial
+            if whole and len(facts.candidates) < MOST_KEYS and all(at is not None for (at,) in rejected):
+                once = "SELECT DISTINCT {names} FROM {rows}"
+                keys = read_rows(pipeline, endpoint.table, (endpoint.row_key,), {**own, DELETED_AT: None}, once)
+                live = sum(1 for _ in keys)
+                # Rows that are not listed wait for the next sweep, or are live at their own URLs.
+                most = int(listed) + len({*facts.candidates, *facts.off_list})
+                known.append(max(int(listed) - live, live - most, 0))
     return sum(known) if known else None
-
-
-def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | None) -> int | None:
-    own = organization_filter(owner)
-    by = {"table_name": endpoint.table, **own}
-    last = read_latest(pipeline, SWEEPS_TABLE, ("verdict", "distinct_keys", EXTRA), by, "finished_at", 1)
-    rejected = read_latest(pipeline, REJECTED_TABLE, ("resolved_at",), by, "rejected_at", MOST_KEYS)
-    if not last or any(resolved_at is None for (resolved_at,) in rejected):
-        return None
-    verdict, listed, extra = last[0]
-    facts = SweepFacts.from_json(json_object(extra))
-    if verdict != Verdict.COMPLETE or not facts.full or facts.partial or len(facts.candidates) >= MOST_KEYS:
-        return None
-    once = "SELECT DISTINCT {names} FROM {rows}"
-    keys = read_rows(pipeline, endpoint.table, (endpoint.row_key,), {**own, DELETED_AT: None}, once)
-    live = sum(1 for _ in keys)
-    # Rows that are not listed wait for the next sweep, or are live at their own URLs.
-    most = listed + len({*facts.candidates, *facts.off_list})
-    return max(int(listed) - live, live - int(most), 0)
