@@ -121,8 +121,9 @@ def rotate(
         _ask(yes, f"Regenerate the secret of {application.title}, and store the new one in {where}?")
 
     done = rotate(_open(given), id_, store_in=store_in, confirm=confirm)
-    tried = "no token was taken with it yet" if done.errors else "a token was taken with it"
-    text = f"The secret of {done.application.client_id} is new. It is stored in {done.stored_in}; {tried}."
+    text = f"The secret of {done.application.client_id} is new, and stored in {done.stored_in}."
+    if id_ is None:
+        text += " Next: automatum check."
     return render.finish(done, given["as_json"], lambda _: say_text(text))
 
 

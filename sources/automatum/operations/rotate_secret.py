@@ -1,4 +1,4 @@
-"""Rotate a client secret: regenerate it, store the new one, read it back, and take a token with it.
+"""Rotate a client secret: regenerate it, store the new one, and read it back.
 
 The old secret and its tokens are invalid at once (`api/authentication`), and the API shows the new secret only once. So
 a write that changes nothing proves first that the store is writable. The answer with the new secret goes to a file that
@@ -14,17 +14,13 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import platformdirs
 
-from ..api.connections import Connections
 from ..api.exact_json import parse_json
-from ..api.oauth import TokenSource
-from ..api.rate_limit import open_rate_limiter
-from ..api.retry import Sender
 from ..api.session import ApiSession
 from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_source, open_store
 from ..config.settings import AutomatumSettings
@@ -51,28 +47,16 @@ class Rotation:
     Attributes:
         application: The application that the secret belongs to.
         stored_in: Where the new secret is.
-        errors: Why no token was taken with it; empty if one was.
     """
 
     application: Application
     stored_in: str
-    errors: list[AutomatumError]
-
-    @property
-    def exit_code(self) -> int:
-        """0 if the new secret works; else the code of the error that kept it from being tried."""
-        return self.errors[0].exit_code if self.errors else EXIT_COMPLETE
+    exit_code: ClassVar[int] = EXIT_COMPLETE
 
     def to_json(self) -> dict[str, Any]:
         """The rotation as one JSON object; holds no secret."""
-        return {
-            "rotated": True,
-            "id": self.application.id,
-            "client_id": self.application.client_id,
-            "stored_in": self.stored_in,
-            "tried": not self.errors,
-            "errors": [error.to_json() for error in self.errors],
-        }
+        one = self.application
+        return {"rotated": True, "id": one.id, "client_id": one.client_id, "stored_in": self.stored_in}
 
 
 class AnswerFile:
@@ -144,8 +128,8 @@ def rotate(
         store, changes = _find_store(session.settings, application, store_in)
         confirm(application, store.description)
         store.check_writable()
-        secret = _replace(session, application, store, changes, AnswerFile(folder, prefix))
-        return Rotation(application, store.description, _try_secret(session, application, secret))
+        _replace(session, application, store, changes, AnswerFile(folder, prefix))
+        return Rotation(application, store.description)
 
 
 def _find_store(
@@ -180,14 +164,14 @@ def _replace(
     store: CredentialStore,
     changes: dict[str, str | Secret],
     answer: AnswerFile,
-) -> Secret:
+) -> None:
     """Regenerate the secret and store the new one; the file with the answer stays if anything goes wrong."""
     try:
         secret = _regenerate(session, application, answer)
         problem = _store_secret(session, store, {**changes, SECRET: secret})
         if not problem:
             answer.discard()
-            return secret
+            return
         problem = f"was regenerated, and could not be stored in {store.description}: {problem.rstrip('.')}."
     except AutomatumError:
         raise
@@ -251,17 +235,3 @@ def _store_secret(session: ApiSession, store: CredentialStore, changes: Mapping[
         except AutomatumError as error:
             problem = error.message
     return problem
-
-
-def _try_secret(session: ApiSession, application: Application, secret: Secret) -> list[AutomatumError]:
-    """Take a token with this secret, and not with another one of the configuration; returns why there is none."""
-    settings = replace(session.settings, client_id=application.client_id, client_secret=secret)
-    with Connections() as connections:
-        limiter = open_rate_limiter(settings, session.clock)
-        tokens = TokenSource(Sender(settings, session.clock, limiter, session.budget, connections))
-        tokens.max_wait = session.client.tokens.max_wait
-        try:
-            tokens.token()
-        except AutomatumError as error:
-            return [error]
-    return []
