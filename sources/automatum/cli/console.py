@@ -13,7 +13,6 @@ from typing import IO, Any
 
 import orjson
 from rich.console import Console
-from rich.logging import RichHandler
 
 from ..core.clock import instant
 from ..core.errors import AutomatumError, ConfigurationError
@@ -45,18 +44,21 @@ def log_to_stderr(debug: bool, quiet: bool = False, as_json: bool = False, waits
     """
     logger, waits = logging.getLogger("automatum"), logging.getLogger("automatum.wait")
     logger.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
-    handler: logging.Handler
-    if err.is_terminal and not as_json:
-        handler = RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_JsonLines() if as_json else _Lines("%(asctime)s %(levelname)s %(message)s"))
+    handler = _Stderr()
+    handler.setFormatter(_JsonLines() if as_json else _Lines("%(asctime)s %(levelname)s %(message)s"))
     logger.handlers = [handler]
     logger.propagate = False
     waits.handlers, waits.propagate = [], True
     waits.setLevel(logging.INFO if quiet else logging.NOTSET)
     if quiet and waits_on_stdout:
         waits.handlers, waits.propagate = [_Waits()], False
+
+
+class _Stderr(logging.Handler):
+    """Prints a record on stderr, above the progress bars of a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(self.format(record), soft_wrap=True)
 
 
 class _Waits(logging.Handler):

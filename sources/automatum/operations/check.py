@@ -12,9 +12,9 @@ from ..api.session import ApiSession
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing, worst_exit_code
-from ..endpoints import METERING_SCOPE, Endpoint, FieldPath
+from ..endpoints import METERING_SCOPE, Endpoint
 from ..metering.ledger.location import default_ledger_url, missing_file
-from ..schema.records import Record, dig
+from ..schema.records import dig
 
 State = Literal["ok", "no scope", "failed"]
 _FEW = 5
@@ -154,7 +154,11 @@ def _paging_signs(endpoint: Endpoint, page: Page) -> Iterator[str]:
 def _signs(endpoint: Endpoint, page: Page) -> Iterator[str]:
     """Columns that are null in every record although they should not be, and fields that no column takes."""
     records = page.records
-    null = [one.name for one in endpoint.columns if not any(_has_value(record, one.places) for record in records)]
+    null = [
+        one.name
+        for one in endpoint.columns
+        if all(dig(record, place.path) is None for record in records for place in one.places)
+    ]
     missing = [one.name for one in endpoint.columns if one.documented and one.name in null]
     if records and endpoint.key and endpoint.key[0] in null:
         yield f"None of the {len(records)} records has the key {endpoint.key[0]} (keys columns, key)."
@@ -166,7 +170,3 @@ def _signs(endpoint: Endpoint, page: Page) -> Iterator[str]:
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         yield f"Without a column, in extra: {', '.join(unknown[:_SHOWN])}{more} (key columns)."
-
-
-def _has_value(record: Record, places: tuple[FieldPath, ...]) -> bool:
-    return any(dig(record, place.path) is not None for place in places)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from dlt.common.pipeline import SupportsPipeline
@@ -104,33 +106,25 @@ def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOp
         raise ScopeMissing(missing, session.client.tokens.scopes() or frozenset())
     skipped = {one.table: f"needs scope {one.scope}" for one in chosen if one.group in missing}
     granted = [one for one in chosen if one.group not in missing]
+    now, owner = utc(session.clock.time()), session.settings.owner
     finished: Collection[str] = ()
     if pipeline and granted:
-        names, now = [one.table for one in granted], utc(session.clock.time())
-        finished = resume_session(pipeline, names, now, session.settings.owner, options.days).finished
+        finished = resume_session(pipeline, [one.table for one in granted], now, owner, options.days).finished
     tables = {}
     for endpoint in granted:
-        try:
-            if endpoint.table in finished:
-                tables[endpoint.table] = TablePlan(0, None, "read earlier in this sync")
-            else:
-                tables[endpoint.table] = _plan_table(session, pipeline, endpoint, options)
-        except NotThere as error:
-            if endpoint.kind == "list":
-                raise
-            skipped[endpoint.table] = str(error)
+        prior = (
+            read_prior_state(pipeline, endpoint, now, organization_id=owner) if pipeline else PriorState(KnownRows())
+        )
+        if endpoint.table in finished:
+            tables[endpoint.table] = TablePlan(0, None, "read earlier in this sync")
+        elif endpoint.kind == "list":
+            tables[endpoint.table] = _plan_list(session, endpoint, prior)
+        else:
+            try:
+                tables[endpoint.table] = _plan_report(session, endpoint, prior, options)
+            except NotThere as error:
+                skipped[endpoint.table] = str(error)
     return _forecast(session, tables, skipped)
-
-
-def _plan_table(
-    session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, options: SyncOptions
-) -> TablePlan:
-    now, prior_state = utc(session.clock.time()), PriorState(KnownRows())
-    if pipeline:
-        prior_state = read_prior_state(pipeline, endpoint, now, organization_id=session.settings.owner)
-    if endpoint.kind == "list":
-        return _plan_list(session, endpoint, prior_state)
-    return _plan_report(session, endpoint, prior_state, options)
 
 
 def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState) -> TablePlan:
@@ -173,12 +167,7 @@ def _forecast(session: ApiSession, tables: dict[str, TablePlan], skipped: dict[s
 
 
 def _shortest_interval(limiter: RateLimiter, needed: int, seconds_per_request: float) -> int:
-    # The shortest number of minutes that fits: double until one does, then halve the distance.
-    high = 1
-    while not limiter.keeps_up(needed, seconds_per_request, 60.0 * high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if limiter.keeps_up(needed, seconds_per_request, 60.0 * middle) else (middle, high)
-    return 60 * high
+    """The shortest number of minutes that fits, in seconds; a year of them if none does."""
+    minutes = range(1, 365 * 24 * 60)
+    fits = partial(limiter.keeps_up, needed, seconds_per_request)
+    return 60 * minutes[bisect_left(minutes, True, hi=len(minutes) - 1, key=lambda one: fits(60.0 * one))]

@@ -94,15 +94,10 @@ class Status:
         return [("", self.old)] if self.old else []
 
     def line(self, brief: bool = False) -> str:
-        """The status in one line.
-
-        Args:
-            brief: Leave out what a server or the destination said.
-        """
+        """The status in one line; if brief, without what a server or the destination said."""
         code = self.exit_code
-        reasons = [
-            f"{one.table}: {one.broken:,} break the rule: {one.rule}" for one in self.findings or () if one.broken
-        ]
+        broken = [one for one in self.findings or () if one.broken]
+        reasons = [f"{one.table}: {one.broken:,} break the rule: {one.rule}" for one in broken]
         if self.read_copy:
             made_at = instant(self.read_copy["made_at"].timestamp())
             reasons.append(f"read from the copy {self.read_copy['file']} of {made_at}")
