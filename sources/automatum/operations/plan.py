@@ -112,18 +112,19 @@ def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOp
         finished = resume_session(pipeline, [one.table for one in granted], now, owner, options.days).finished
     tables = {}
     for endpoint in granted:
-        prior = (
-            read_prior_state(pipeline, endpoint, now, organization_id=owner) if pipeline else PriorState(KnownRows())
-        )
         if endpoint.table in finished:
             tables[endpoint.table] = TablePlan(0, None, "read earlier in this sync")
-        elif endpoint.kind == "list":
+            continue
+        prior = PriorState(KnownRows())
+        if pipeline:
+            prior = read_prior_state(pipeline, endpoint, now, organization_id=owner)
+        if endpoint.kind == "list":
             tables[endpoint.table] = _plan_list(session, endpoint, prior)
-        else:
-            try:
-                tables[endpoint.table] = _plan_report(session, endpoint, prior, options)
-            except NotThere as error:
-                skipped[endpoint.table] = str(error)
+            continue
+        try:
+            tables[endpoint.table] = _plan_report(session, endpoint, prior, options)
+        except NotThere as error:
+            skipped[endpoint.table] = str(error)
     return _forecast(session, tables, skipped)
 
 
