@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ..api.session import ApiSession
     from ..sync.table_sync import TableSync
 
-_NARROW = 60
-"""Columns. A narrower terminal shows short words beside the bars."""
-
 
 class Progress:
     """A bar for each table: its pages, and how long the rate limits let it take. Off unless stderr is a terminal.
@@ -34,7 +31,6 @@ class Progress:
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: TaskID | None = None
-        self._narrow = console.width < _NARROW
         if console.is_terminal and not console.is_dumb_terminal and not quiet:
             self._bars = Bars(*_columns(console.width), console=console, transient=True)
 
@@ -52,17 +48,15 @@ class Progress:
         pages = max(result.pages, -(-announced // run.endpoint.paging.size)) if announced is not None else None
         if table not in self._tasks:
             self._tasks[table] = self._bars.add_task(table, total=pages, count="", left="")
-        left = "" if pages is None else _time_left(run.session, pages - result.pages, self._narrow)
+        left = "" if pages is None else _time_left(run.session, pages - result.pages)
         self._latest = self._tasks[table]
         count = f"{result.pages}/{'?' if pages is None else pages}"
         self._bars.update(self._latest, completed=result.pages, total=pages, count=count, left=left)
 
     def on_wait(self, seconds: float, reason: str) -> None:
-        """Say beside the bar until when nothing moves, and why."""
+        """Say beside the bar until when nothing moves. The log says why."""
         if self._bars is not None and self._latest is not None and self._session is not None:
-            end = instant(self._session.clock.time() + seconds)[11:]
-            left = f"until {end[:5]}" if self._narrow else f"waits until {end}: {reason}"
-            self._bars.update(self._latest, left=left)
+            self._bars.update(self._latest, left=f"until {instant(self._session.clock.time() + seconds)[11:16]}")
 
     def __enter__(self) -> Progress:
         if self._bars:
@@ -78,18 +72,16 @@ class Progress:
 
 def _columns(width: int) -> list[ProgressColumn]:
     """Name, bar, count and time, so wide together that the terminal shows each of them."""
-    bar, count, left = (5, 9, 11) if width < _NARROW else (min(40, width - 54), 9, 22)
+    bar, count, left = max(5, min(40, width - 48)), 9, 11
     name = max(6, min(24, width - bar - count - left - 4))
-    left = max(left, width - name - bar - count - 4)
     return [
         TextColumn("{task.description}", table_column=Column(width=name, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar, table_column=Column(width=bar)),
         TextColumn("{task.fields[count]}", table_column=Column(width=count, no_wrap=True), justify="right"),
-        TextColumn("{task.fields[left]}", table_column=Column(width=left, no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.fields[left]}", table_column=Column(width=left, no_wrap=True)),
     ]
 
 
-def _time_left(session: ApiSession, requests: int, narrow: bool) -> str:
+def _time_left(session: ApiSession, requests: int) -> str:
     client = session.client
-    seconds = client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
-    return format_duration(seconds) if narrow else f"pages, {format_duration(seconds)} left"
+    return format_duration(client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0)
