@@ -13,8 +13,10 @@ from ..core.clock import SystemClock
 from ..core.defaults import LOCK_WAIT
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
+from . import render
 from .apps import apps_app
 from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
+from .console import say, say_line, show_warning
 from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
 from .models import Into, models_app
 from .options import (
@@ -72,7 +74,6 @@ app = CommandApp(
 def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **given: Any) -> int:
     """Bring the destination up to date."""
     from ..sync.run import run_sync
-    from . import render
     from .progress import Progress
 
     options = sync_options({**given, "tables": tables})
@@ -109,8 +110,6 @@ def check(reporter: Reporter, **given: Any) -> int:
     from ..config.settings import resolve_settings
     from ..config.toml_files import readable_secrets
     from ..operations.check import check as check_connection
-    from . import render
-    from .console import show_warning
 
     for file in readable_secrets():  # First: whatever the settings and the API say.
         show_warning(f"Other users of this machine can read the secrets in {file}. Run: chmod 600 {file}")
@@ -124,13 +123,12 @@ def check(reporter: Reporter, **given: Any) -> int:
 def status(reporter: Reporter, verify: Verify = False, **given: Any) -> int:
     """Show the last sweep of each table, and what is open in the ledger of the push; sends no request."""
     from ..operations.status import read_status
-    from .render import show_status
 
     target = target_of(given["destination"], given["dataset"], given["database"])
     with read_existing(target) as (pipeline, copy):
         found = read_status(pipeline, SystemClock(), max_age=given["max_age"], verify=verify, copy=copy)
     figures = found.to_json()
-    return reporter.finished(found, figures, lambda: show_status(figures))
+    return reporter.finished(found, figures, lambda: render.show_status(figures))
 
 
 @app.command(epilog=examples("automatum discover"))
@@ -140,12 +138,10 @@ def discover(reporter: Reporter, **given: Any) -> int:
     from ..api.overrides import resolve_endpoints
     from ..config.settings import resolve_settings
     from ..operations.discover import describe
-    from .console import say
-    from .render import show_discovery
 
     settings = resolve_settings(with_credentials=False)
     described = describe(resolve_endpoints(settings, bool(settings.organizations)), settings.history)
-    say(described, given["as_json"], lambda: show_discovery(described))
+    say(described, given["as_json"], lambda: render.show_discovery(described))
     return 0
 
 
@@ -160,7 +156,6 @@ def report(reporter: Reporter, out: Out = Path("report.html"), into: Into = None
     """Write one HTML page of answers from the views of `models create`: no script, nothing from the network."""
     from ..core.private_files import replace_own
     from ..operations.report import read_report
-    from .console import say, say_line
 
     if not out.parent.is_dir():
         raise ConfigurationError("--out", f"{out.parent} is not a folder.", "Create it, or name another file.")
@@ -179,8 +174,6 @@ def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, 
     """Remove the personal data of a customer from the tables, and keep it out of later syncs. Sends no request."""
     from ..config.settings import resolve_settings
     from ..operations.forget import forget_customer
-    from .console import say
-    from .render import show_forgotten
 
     settings = resolve_settings(with_credentials=False)
     target = target_of(given["destination"], given["dataset"], given["database"])
@@ -192,7 +185,7 @@ def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, 
             found = forget_customer(pipeline, settings, customer_id)
             with found.lock(keep_open, SystemClock(), LOCK_WAIT):
                 figures = found.confirm()
-    say(figures, given["as_json"], lambda: show_forgotten(figures))
+    say(figures, given["as_json"], lambda: render.show_forgotten(figures))
     return 0
 
 
@@ -208,8 +201,6 @@ def sandbox(
     **given: Any,
 ) -> int:
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
-    from . import render
-
     stop = stop_on_signals(announce=False)
     module = _demo_module()
     with module.serve_sandbox(port, limit or (), customers, days) as served:
@@ -236,8 +227,6 @@ def demo(
     **given: Any,
 ) -> int:
     """Sync the sandbox, change it, sync again, and ask four questions. Needs the extra `sandbox`."""
-    from . import render
-
     return render.finish(_demo_module().run_demo(database), given["as_json"], render.show_demo)
 
 
