@@ -51,8 +51,9 @@ REMOVED_OPTIONS = {
     "push statement --csv": "Query the view metering_statement, which `push export` makes.",
     **{
         f"apps update {option}": "Use --scope, which names all scopes that the application has then."
-        for option in ("--add-scope", "--remove-scope", "--in-use")
+        for option in ("--add-scope", "--remove-scope")
     },
+    "apps delete --in-use": "Delete the application that you sync with in the dashboard.",
     "discover --openapi": "Remove it: docs/internals/openapi.yaml in the repository has the document.",
     "push --allow": "Remove it: a line with a refused row, or in two sources, is not sent.",
     "push --send-partial": "Remove it: a line with a refused row is not sent.",
