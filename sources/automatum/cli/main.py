@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +44,6 @@ Usage = Annotated[Path | None, typer.Option(help="CSV file to write: usage of th
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="The column id of customers.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Do it. Without: show what would be changed.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")]
-_NO_LIMITS = ((1_000_000, 60),)
 
 app = CommandApp(
     name="automatum",
@@ -212,7 +210,7 @@ def sandbox(
             except OSError as error:
                 problem = f"{usage_sample}: {error.strerror}."
                 raise ConfigurationError("--usage-sample", problem, "Name a new file.") from None
-        render.show_sandbox(served.base_url, served.client_id, served.client_secret, _client_limits(limit))
+        render.show_sandbox(served)
         stop.wait()
     return 0
 
@@ -237,16 +235,6 @@ def _version(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-def _client_limits(limits: list[str] | None) -> str:
-    """The sandbox's limits as the client's setting, so that it does not wait for those of the vendor."""
-    if not limits:
-        return ""
-    from automatum_sandbox import parse_limits
-
-    found = parse_limits(limits)
-    return json.dumps(_NO_LIMITS if found is None else [[found.app_minute, 60], [found.app_hour, 3600]])
 
 
 def _demo_module() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -22,6 +23,8 @@ from .console import say_command, say_text
 from .tables import Cell, TextTable
 
 if TYPE_CHECKING:
+    from automatum_sandbox import Serving
+
     from ..warehouse.target import Target
 
 _COUNTS = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
@@ -268,18 +271,18 @@ def show_demo(figures: Figures) -> None:
     say_command(_query_command(place, figures["first_sync"]))
 
 
-def show_sandbox(base_url: str, client_id: str, client_secret: str, limits: str) -> None:
-    """How to reach the sandbox.
-
-    Args:
-        base_url: Its URL.
-        client_id: Of its application.
-        client_secret: Of its application.
-        limits: Its rate limits for the settings of the client; empty for the vendor's.
-    """
-    say_text(f"The sandbox serves at {base_url} until Ctrl-C. Its root page lists what it assumes. In another shell:")
-    values = {"BASE_URL": base_url, "CLIENT_ID": client_id, "CLIENT_SECRET": client_secret}
-    values |= {"APPLICATION_LIMITS": limits} if limits else {}
+def show_sandbox(served: Serving) -> None:
+    """How to reach the sandbox; with its limits, so that the client does not wait for those of the vendor."""
+    limits = served.sandbox.config.limits
+    own = [[limits.app_minute, 60], [limits.app_hour, 3600]] if limits else [[1_000_000, 60]]
+    values = {
+        "BASE_URL": served.base_url,
+        "CLIENT_ID": served.client_id,
+        "CLIENT_SECRET": served.client_secret,
+        "APPLICATION_LIMITS": json.dumps(own),
+    }
+    say_text(f"The sandbox serves at {served.base_url} until Ctrl-C. Its root page lists what it assumes.")
+    say_text("In another shell:")
     exports = [f"export SOURCES__AUTOMATUM__{name}={shlex.quote(value)}" for name, value in values.items()]
     console.out.print("\n".join([*exports, "automatum sync"]), soft_wrap=True)
 
