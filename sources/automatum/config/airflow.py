@@ -33,7 +33,7 @@ from tomlkit.exceptions import TOMLKitError
 from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret, reveal, sealed
 from ..core.secret_values import secrets_in
-from .dlt_internals import BaseDocProvider, document_of, provider_first, replace_document
+from .dlt_internals import BaseDocProvider, provider_first, replace_document
 from .lookup import SECTIONS
 
 PROVIDER = "Airflow connections and variables"
@@ -98,12 +98,11 @@ class AirflowProvider(BaseDocProvider):
         if connection := _connection(WAREHOUSE):
             self.warehouse, credentials = _warehouse(connection)
             found.append(sealed(credentials))
-        merged = BaseDocProvider({})
-        for document in found:
-            for key, value in orjson.loads(orjson.dumps(document, reveal)).items():
-                merged.set_value(key, value, None)
-        replace_document(self, document_of(merged))
-        for secret in set(secrets_in(document_of(self))):
+        document: Document = {}
+        for one in found:
+            _merge(document, orjson.loads(orjson.dumps(one, reveal)))
+        replace_document(self, document)
+        for secret in set(secrets_in(document)):
             _mask(secret)
 
 
@@ -186,6 +185,14 @@ def _nested(value: Document, *path: str) -> Document:
     for key in reversed(path):
         value = {key: value}
     return value
+
+
+def _merge(into: Document, more: Document) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
 
 
 def _mask(secret: str) -> None:

@@ -69,9 +69,9 @@ def document_of(provider: BaseDocProvider) -> Mapping[str, Any]:
     return provider._config_doc
 
 
-def replace_document(provider: BaseDocProvider, document: Mapping[str, Any]) -> None:
+def replace_document(provider: BaseDocProvider, document: dict[str, Any]) -> None:
     """Replace all settings that a provider holds."""
-    provider._config_doc = dict(document)
+    provider._config_doc = document
 
 
 def project_folder() -> Path:
