@@ -143,7 +143,9 @@ def test_ctrl_c_ends_a_sync_cleanly_and_says_so_at_once(desk, start):
     assert re.search(r"Not finished: [2-8] requests ", said) and "run the same command again" in said
     assert "more_to_do" not in said
     ((rows,),) = desk.query("SELECT count(*) FROM customers")
-    assert rows == 100 * len(served.sandbox.requests.to("/api/v1/customers"))
+    # A page that was just asked for, and takes longer than a run that is told to stop waits, is left.
+    asked = len(served.sandbox.requests.to("/api/v1/customers"))
+    assert rows in (100 * asked, 100 * (asked - 1)) and rows >= 100
 
 
 def test_ctrl_c_ends_a_command_that_waits_for_the_file_at_once(desk, start):

@@ -21,6 +21,8 @@ from ..endpoints import APPLICATIONS_PATH, SCOPES
 
 SECRET_KEYS = ("clientsecret", "client_secret", "newclientsecret", "new_client_secret", "secret")
 """Fields that hold a secret, in lower case."""
+_MOST_PAGES = 20
+"""An organization with 2,000 OAuth applications is none: the server answers any page."""
 _DEEPEST = 50
 """Levels of an answer that are passed on. JSON cannot be written, nor Python recurse, below a few hundred."""
 _CHANGED = ("name", "description", "scopes")
@@ -66,8 +68,8 @@ def list_applications(session: ApiSession) -> tuple[Application, ...]:
         if not isinstance(records, list):
             raise ApiUnreachable("GET", APPLICATIONS_PATH, 200, "the answer has no list at data")
         new = {one.id: one for one in map(_application, records) if one and one.id not in found}
-        if page > 1 and not new:
-            raise ApiUnreachable("GET", APPLICATIONS_PATH, 200, f"page {page} of the list has nothing new")
+        if page > 1 and (not new or page > _MOST_PAGES):
+            raise ApiUnreachable("GET", APPLICATIONS_PATH, 200, f"the list of applications does not end: page {page}")
         found |= new
         pages = paging["pages"] if isinstance(paging, Mapping) and isinstance(paging.get("pages"), int) else 1
         page += 1
