@@ -92,9 +92,11 @@ def show_status(figures: Mapping[str, Any]) -> None:
             say_text(f"  {item['command']}" + (f"    ({item['hint']})" if item["hint"] else ""))
     if len(figures["open"]) > MOST_SHOWN:
         say_text(f"  and {len(figures['open']) - MOST_SHOWN:,} more; --json lists all")
-    table = TextTable("open", "number", "amount")
+    columns = ["amounts", "over_billed"] if figures["over_billed"] else ["amounts"]
+    table = TextTable("open", "number", "amount", *(["over-billed"] if figures["over_billed"] else []))
     for kind, number in figures["unresolved"].items():
-        table.add(kind, f"{number:,}", money(figures["amounts"].get(kind, {})) if kind in figures["amounts"] else "")
+        sums = [figures[name].get(kind) for name in columns]
+        table.add(kind, f"{number:,}", *(money(one) if one else "" for one in sums))
     if len(table):
         table.show()
     else:
@@ -106,11 +108,8 @@ def show_status(figures: Mapping[str, Any]) -> None:
 def show_settled(figures: Mapping[str, Any]) -> None:
     """What a decision changed, closed and sent, or would."""
     dry = figures["verdict"] == "dry_run"
-    after = "would be" if dry else "is"
-    show_list(
-        "Lines",
-        (f"{_line(one)}: {one['state']}, {after} {one['after']} {one['after_why']}" for one in figures["changes"]),
-    )
+    after = (f"; would be {one['after']} {one['after_why']}".rstrip() if dry else "" for one in figures["changes"])
+    show_list("Lines", (f"{_entry(one)}{then}" for one, then in zip(figures["changes"], after, strict=True)))
     show_list("Closed", (f"{item['kind']} {item['item_id']}: {item['reason']}" for item in figures["closed"]))
     show_list("To be sent" if dry else "Sent", map(_line, figures["to_send"]))
     show_list("Refused", (f"{one['id']}: {one['reason']}" for one in figures["refused"]))
@@ -216,7 +215,8 @@ def _line(line: Mapping[str, Any]) -> str:
 
 def _entry(line: Mapping[str, Any]) -> str:
     accepted = "" if line["accepted_units"] is None else f", accepted {format_decimal(line['accepted_units'])}"
-    return f"{_line(line)}{accepted}: {line['state']} {line['why']}" + (f": {line['error']}" if line["error"] else "")
+    state = f"{line['state']} {line['why'] or ''}".rstrip()
+    return f"{_line(line)}{accepted}: {state}" + (f": {line['error']}" if line["error"] else "")
 
 
 def _refused(row: Mapping[str, Any]) -> str:

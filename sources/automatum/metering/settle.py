@@ -49,6 +49,7 @@ class SettleResult:
         to_send: Lines that are sent: with `--send` the lines themselves, with `--carry` lines of the current hour.
         refused: Ids about which this cannot be decided, with the reason.
         sent: Outcomes of the calls; None if nothing was sent.
+        entries: The lines as they are after the decision was carried out; empty if it was not.
     """
 
     verdict: Verdict
@@ -58,6 +59,7 @@ class SettleResult:
     to_send: list[Line] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     sent: SendResult | None = None
+    entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[AutomatumError]:
@@ -80,16 +82,22 @@ class SettleResult:
         return {
             "verdict": self.verdict,
             "decision": self.decision,
-            "changes": [
-                {**entry_figures(change.expected), "after": change.after.state, "after_why": change.after.why}
-                for change in self.changes
-            ],
+            "changes": [self._figures(change) for change in self.changes],
             "closed": [{"item_id": item.id, "kind": item.kind, "reason": item.reason} for item in self.items],
             "to_send": [line_figures(line) for line in self.to_send],
             "refused": [{"id": id_, "reason": reason} for id_, reason in self.refused],
             "sent": {name: [line.id for line in lines] for name, lines in outcomes.items()},
             "errors": [error.to_json() for error in self.errors],
         }
+
+    def _figures(self, change: Change) -> dict[str, Any]:
+        """A line as it is now, and the state that it has, or would have, after the decision."""
+        now = after = self.entries.get(change.line_id)
+        if now is None or after is None:
+            now, after = change.expected, change.after
+            if change.child is not None:
+                after = replace(after, carried_units=exact().add(after.carried_units, change.child.units)).judged()
+        return {**entry_figures(now), "after": after.state, "after_why": after.why}
 
 
 def settle(
@@ -313,6 +321,7 @@ def _carry_out(result: SettleResult, ledger: Ledger, session: ApiSession | None,
     result.to_send = [line for line in result.to_send if (line.carried_from or line.id) in done]
     if result.to_send and session is not None:
         result.sent = _send(result, ledger, session, checks)
+    result.entries = ledger.fetch(done)
     more = any(isinstance(error, MoreToDo) for error in result.errors)
     result.verdict = "more_to_do" if more else "incomplete" if result.exit_code else "complete"
 

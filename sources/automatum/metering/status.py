@@ -97,13 +97,23 @@ class LedgerStatus:
     @property
     def amounts(self) -> dict[str, dict[str, Decimal]]:
         """Kind to currency to the open money of its lines; of accepted lines that are not confirmed, their amount."""
+        return self._sums(1)
+
+    @property
+    def over_billed(self) -> dict[str, dict[str, Decimal]]:
+        """The same of what is billed beyond the usage. It is for a credit, and closes no line that lacks money."""
+        return self._sums(-1)
+
+    def _sums(self, sign: int) -> dict[str, dict[str, Decimal]]:
         found: dict[str, dict[str, Decimal]] = {}
         for item in self.items:
             if item.entry is None:
                 continue
-            amount = entry_figures(item.entry)["asked_amount" if item.kind == "unconfirmed" else "open_amount"]
-            sums, currency = found.setdefault(item.kind, {}), item.entry.line.currency
-            sums[currency] = exact().add(sums.get(currency, Decimal(0)), amount)
+            figures, currency = entry_figures(item.entry), item.entry.line.currency
+            amount = sign * figures["asked_amount" if item.kind == "unconfirmed" else "open_amount"]
+            if amount > 0:
+                sums = found.setdefault(item.kind, {})
+                sums[currency] = exact().add(sums.get(currency, Decimal(0)), amount)
         return found
 
     @property
@@ -126,6 +136,7 @@ class LedgerStatus:
             "lines": self.lines,
             "unresolved": self.unresolved,
             "amounts": self.amounts,
+            "over_billed": self.over_billed,
             "open": [item.to_json() for item in self.items],
         }
 

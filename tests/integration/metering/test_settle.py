@@ -104,6 +104,26 @@ def test_what_is_not_open_is_refused_with_the_reason(api, books):
     assert books.states() == {"accepted": 1} and billed(api) == 13
 
 
+def test_what_is_shown_after_a_decision_is_the_line_as_it_is_then(api, books):
+    """As found: after `--carry --confirm` the line was shown as unbilled, with all of its money open."""
+    entry = expire(books, 10)
+    shown = ("state", "why", "carried_units", "open_amount", "after", "after_why")
+    for dry, state in ((True, ("unbilled", "expired", 0, 5)), (False, ("settled", "carried", 10, 0))):
+        (line,) = books.settle(entry.id, "carry", dry=dry).to_json()["changes"]
+        assert tuple(line[name] for name in shown) == (*state, "settled", "carried")
+    refuse(api)
+    books.push(usage(13))
+    yes(api)
+    sent = books.settle(only(books, state="unbilled").id, "not_billed", send=True)
+    (line,) = sent.to_json()["changes"]
+    assert (line["state"], line["after"], line["accepted_units"], line["open_amount"]) == (
+        "accepted",
+        "accepted",
+        13,
+        0,
+    )
+
+
 # Unknown lines
 
 

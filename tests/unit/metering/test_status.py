@@ -84,6 +84,15 @@ def test_m17_an_item_shows_the_open_difference_with_its_currency_beside_what_was
     assert found.amounts == {"conflict": {"USD": Decimal(30)}, "unknown": {"EUR": Decimal("0.05")}}
 
 
+def test_what_is_over_billed_is_not_set_off_against_what_is_not_billed():
+    """As found: 20 USD too many for one customer and 15 too few for another were shown as -5."""
+    over = make_entry(make_line(units="10", price="2"), "conflict", "20", why="differs")
+    under = make_entry(make_line(1, units="10", price="3"), "conflict", "5", why="differs")
+    found = status(over, under).to_json()
+    assert found["amounts"] == {"conflict": {"USD": Decimal(15)}}
+    assert found["over_billed"] == {"conflict": {"USD": Decimal(20)}}
+
+
 def test_m17_lines_of_several_customers_are_items_of_their_own():
     lines = [make_line(number, customer=f"cust_{number}") for number in range(3)]
     found = status(*(make_entry(line, "unbilled", why="expired") for line in lines))
