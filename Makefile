@@ -18,7 +18,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push soak package mutants notebooks strip dbt dbt-models memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
+.PHONY: demo test test-all pythons lint types layers quick all kills drift sequences quota push soak package mutants notebooks strip dbt dbt-models memory fidelity faults destinations openapi tables environments bench benchmarks audit airflow airflow-tests cluster dagster setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -68,7 +68,8 @@ push: setup
 	MACHINE_STEPS=20000 $(BIN)/python -m pytest -s tests/integration/metering/test_machine.py
 	WALKS=290 $(BIN)/python -m pytest -s tests/integration/metering/ledger/test_ledger_machine.py
 
-# Simulated months of syncs and pushes, with faults, changes and kills, on DuckDB and Postgres. A day takes minutes: SOAK_DAYS=1.
+# Simulated months of syncs and pushes, with faults, changes and kills, on DuckDB and Postgres. A day takes minutes: SOAK_DAYS=1
+# or SOAK_MINUTES=60.
 soak: setup
 	SOAK_DAYS=$${SOAK_DAYS:-60} $(BIN)/python -m pytest -s tests/system/test_soak.py
 
@@ -96,7 +97,8 @@ package: setup
 	done
 
 # Environments of users: dlt with DuckDB or Postgres and then `dlt init`; the lowest versions on the oldest Python; the
-# newest versions on the newest Python (3.14, which Debian's packages provide where it is missing). Asks the package index.
+# newest versions on the newest Python (3.14, which Debian's packages provide where it is missing); Meltano's tests of a tap.
+# Asks the package index.
 # CORE="tests/unit/core" is a short form.
 environments: export CORE ?= tests/unit tests/integration
 environments: setup
@@ -170,6 +172,7 @@ benchmarks: setup
 	$(BIN)/python benchmarks/quota.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/guards.py
+	$(BIN)/python -m benchmarks.answers
 
 memory: setup
 	$(BIN)/python benchmarks/memory.py
@@ -188,6 +191,14 @@ airflow-tests: .venv-airflow/.ready
 .venv-airflow/.ready: pyproject.toml uv.lock $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-airflow $(UV) sync --frozen --no-default-groups --group airflow --python "$(PYTHON)"
 	touch $@
+
+# Many organizations on two workers that are killed: as commands, and on an Airflow with Celery, where a task takes some
+# seconds of a core. ORGANIZATIONS=5 is a short form; `benchmarks/cluster.py` says what an organization costs.
+cluster: export ORGANIZATIONS ?= 50
+cluster: setup .venv-airflow/.ready
+	$(BIN)/python -m pytest -s tests/system/cluster
+	.venv-airflow/bin/python -m pytest -s tests/system/airflow/test_celery.py
+	$(BIN)/python benchmarks/cluster.py
 
 # The source as assets of a real Dagster, in an environment of its own.
 # DAGSTER_TESTS=tests/system/dagster/test_assets.py is a short form: in one process, without the command `dagster`.

@@ -25,7 +25,8 @@ from automatum.core.clock import SystemClock
 from automatum.metering.ledger.entries import Outcome
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.model import Line
-from automatum.metering.plan import NO_CHECKS, make_plan
+from automatum.metering.options import PushOptions
+from automatum.metering.plan import make_plan
 from automatum.metering.push import push
 from automatum.metering.statement import read_statement
 from automatum.metering.status import read_status
@@ -56,9 +57,7 @@ def make_lines(count: int) -> list[Line]:
 
 def usage_of(lines: list[Line]) -> Usage:
     """Lines as a push reads them."""
-    return Usage(
-        tuple(lines), (), {}, open_rows=0, rows=len(lines), zeros=(), unknown_vendors=(), missing=(), source="u"
-    )
+    return Usage(tuple(lines), (), open_rows=0, rows=len(lines), zeros=(), unknown_vendors=(), missing=(), source="u")
 
 
 def accept(run, lines: list[Line], timed=lambda step, call: call()) -> None:  # type: ignore[no-untyped-def]
@@ -89,7 +88,7 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
         with ledger.run("u", lines, "") as run:
             taken["run"] = time.perf_counter() - started
             accept(run, lines, timed)
-        plan = timed("compare", lambda: make_plan(usage_of(lines), ledger, NO_CHECKS, ledger.now()))
+        plan = timed("compare", lambda: make_plan(usage_of(lines), ledger, PushOptions(), ledger.now()))
         assert plan.same == len(lines) == ledger.counts()["accepted"]
     return taken
 
@@ -123,7 +122,7 @@ def measure_age(folder: str, hours: int, hourly: int) -> dict[str, float]:
         return made
 
     with Ledger.open(url, clock, None) as ledger:
-        planned = timed("dry run", lambda: push(None, usage_of(lines), ledger))
+        planned = timed("dry run", lambda: push(None, usage_of(lines), ledger, PushOptions()))
         assert planned.lines["to_send"] == len(lines), planned.lines
         status = timed("status", lambda: read_status(ledger, ledger.now()))
         assert status.lines["accepted"] == hours * hourly and not status.unresolved

@@ -1,11 +1,12 @@
 -- Was all usage of a month billed, and what became of the rest?
 -- A row is a month of use, marketplace, customer, listing, dimension and currency, by the exported ledger of the push, in units
 -- of the dimension and in money (units times price, in currency). Each unit is in one column:
--- measured + carried_in = accepted + confirmed + carried_out + open + refused + written_off.
+-- measured + carried_in + over_billed = accepted + confirmed + carried_out + open + refused + written_off.
 -- measured: what the usage has. carried_in: usage of other hours that lines of this month bill. accepted: the API has queued
--- it. confirmed: the marketplace has billed it. carried_out: lines of other hours bill it. open: nobody knows, or what was
--- billed differs from the usage (negative: more was billed); it needs a person. refused: the API or marketplace refused it, or
--- it was too late; it is not billed. written_off: a person said that it is never billed. is_billed: nothing is open or refused.
+-- it. confirmed: the marketplace has billed it. carried_out: lines of other hours bill it. open: nobody knows, or less was
+-- billed than was used; it needs a person. over_billed: more was billed; it needs a credit. refused: the API or marketplace
+-- refused it, or it was too late; it is not billed. written_off: a person said that it is never billed. is_billed: nothing is
+-- open, over-billed or refused.
 -- Accepted is not yet billed: only an event confirms it. It does not say what was never measured or never pushed, and rows of
 -- usage that were refused before they became a line are open items of metering_journal in sync_health.
 WITH sums AS (
@@ -28,8 +29,10 @@ WITH sums AS (
     SUM(CASE WHEN m.state = 'confirmed' THEN COALESCE(m.accepted_amount, 0) ELSE 0 END) AS confirmed_amount,
     SUM(COALESCE(m.carried_units, 0)) AS carried_out_units,
     SUM(COALESCE(m.carried_amount, 0)) AS carried_out_amount,
-    SUM(CASE WHEN m.state IN ('unbilled', 'settled') THEN 0 ELSE m.open_units END) AS open_units,
-    SUM(CASE WHEN m.state IN ('unbilled', 'settled') THEN 0 ELSE m.open_amount END) AS open_amount,
+    SUM(CASE WHEN m.state IN ('unbilled', 'settled') OR m.open_units < 0 THEN 0 ELSE m.open_units END) AS open_units,
+    SUM(CASE WHEN m.state IN ('unbilled', 'settled') OR m.open_units > 0 THEN 0 ELSE -m.open_units END) AS over_billed_units,
+    SUM(CASE WHEN m.state IN ('unbilled', 'settled') OR m.open_amount < 0 THEN 0 ELSE m.open_amount END) AS open_amount,
+    SUM(CASE WHEN m.state IN ('unbilled', 'settled') OR m.open_amount > 0 THEN 0 ELSE -m.open_amount END) AS over_billed_amount,
     SUM(CASE WHEN m.state = 'unbilled' THEN m.open_units ELSE 0 END) AS refused_units,
     SUM(CASE WHEN m.state = 'unbilled' THEN m.open_amount ELSE 0 END) AS refused_amount,
     SUM(CASE WHEN m.state = 'settled' THEN m.open_units ELSE 0 END) AS written_off_units,
@@ -57,6 +60,7 @@ SELECT
   u.accepted_units,
   u.confirmed_units,
   u.open_units,
+  u.over_billed_units,
   u.refused_units,
   u.written_off_units,
   u.carried_in_units,
@@ -65,6 +69,7 @@ SELECT
   u.accepted_amount,
   u.confirmed_amount,
   u.open_amount,
+  u.over_billed_amount,
   u.refused_amount,
   u.written_off_amount,
   u.carried_in_amount,

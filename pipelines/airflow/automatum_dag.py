@@ -54,7 +54,6 @@ DEFAULTS: dict[str, Any] = {
     "approval": False,  # True: a run pushes only the plan that it is triggered with; all others are dry runs
     "plan": None,  # digest that a dry run printed; from the form or `--conf` of one run, not from here
     # Further options of `PushOptions`; null: its default.
-    "max_amount": None,
     "source": None,
     "mapping": None,
     "late_ok": None,
@@ -72,7 +71,7 @@ PARAMS = {
     "plan": Param(None, type=["null", "string"], description="Digest of an approved dry run: push just its lines"),
 }
 """What the form at *Trigger* offers, and `--conf` may set."""
-PUSH = ("grain", "new_ledger", "plan", "max_amount", "source", "mapping", "late_ok", "unchecked")
+PUSH = ("grain", "new_ledger", "plan", "source", "mapping", "late_ok", "unchecked")
 """Options that are those of `automatum.PushOptions`."""
 ARGUMENTS = {
     "pool": POOL,
@@ -243,11 +242,21 @@ def sync_table(
 
 def push_usage(organization: str | None) -> dict[str, Any]:
     """Push the usage of one organization; a dry run unless the option `confirm` is set."""
+    from dataclasses import replace
+
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-    from automatum import NO_WAIT, AutomatumError, PushOptions, airflow_settings, resolve_settings, run_push
+    from automatum import (
+        NO_WAIT,
+        AutomatumError,
+        ConfigurationError,
+        PushOptions,
+        airflow_settings,
+        resolve_settings,
+        run_push,
+    )
 
-    options = begin(organization)
+    options, context = begin(organization), get_current_context()
     if not options["usage"]:
         raise AirflowSkipException("No usage to push: set `usage`.")
     confirm = options["confirm"] and bool(options["plan"] or not options["approval"])
@@ -268,7 +277,15 @@ def push_usage(organization: str | None) -> dict[str, Any]:
                 max_wait=NO_WAIT,
                 lock_wait=LOCK_WAIT,
             )
-            result = run_push(options["usage"].replace("{organization}", organization or ""), push_options)
+            usage = options["usage"].replace("{organization}", organization or "")
+            try:
+                result = run_push(usage, push_options)
+            except ConfigurationError as error:
+                # A task that was rescheduled or retried goes on with the ledger that it has begun.
+                again = context["ti"].try_number > 1 or context["task_reschedule_count"]
+                if error.key != "--new-ledger" or not again:
+                    raise
+                result = run_push(usage, replace(push_options, new_ledger=False))
     except AutomatumError as error:
         conclude_error(error, options["earliest_return"])
         raise
@@ -277,7 +294,7 @@ def push_usage(organization: str | None) -> dict[str, Any]:
     found = {name: figures[name] for name in ("verdict", "lines", "plan", "unresolved")}
     found = {"organization": organization, **found, "charged": charged}
     # Before the task may fail: a dry run can be approved whatever else waits for a person.
-    get_current_context()["ti"].xcom_push(key="push", value=found)
+    context["ti"].xcom_push(key="push", value=found)
     line = f"{result.line()}; plan {figures['plan']}"
     if result.exit_code == 65:
         # Something waits for a person. A retry would change nothing.

@@ -24,7 +24,6 @@ from .core.endpoint import ColumnType as ColumnType
 from .core.endpoint import Endpoint as Endpoint
 from .core.endpoint import FieldPath as FieldPath
 from .core.endpoint import Kind as Kind
-from .core.endpoint import MeteringForm as MeteringForm
 from .core.endpoint import Paging as Paging
 
 API_PREFIX = "/api/v1/"
@@ -38,20 +37,21 @@ METERING_PATH = "metering"
 METERING_SCOPE = "write:metering"
 
 
-METERING = MeteringForm(
-    path=METERING_PATH,
-    fields={
-        "vendor": "vendor",
-        "listing_id": "listingId",
-        "customer_id": "details.customer.id",
-        # Assumed, and sent only where the usage names an entitlement: the documented sample has none.
-        "entitlement_id": "details.entitlementId",
-        "reporting_date": "details.reportingDate",
-        "charged": "details.charged",
-        "usages": "details.usages",
-    },
-    usage_fields={"dimension": "apiKey"} | {name: name for name in ("units", "title", "description", "per", "price")},
-)
+METERING_FIELDS = {
+    "vendor": "vendor",
+    "listing_id": "listingId",
+    "customer_id": "details.customer.id",
+    "reporting_date": "details.reportingDate",
+    "charged": "details.charged",
+    "usages": "details.usages",
+}
+"""Our name of a field of the metering body to its dotted path there, as documented (`guide/api-integration`)."""
+METERING_USAGE_FIELDS = {"dimension": "apiKey"} | {
+    name: name for name in ("units", "title", "description", "per", "price")
+}
+"""The same for the fields of one usage, in the order in which they are sent."""
+METERING_ENTITLEMENT = "details.entitlementId"
+"""Path of the entitlement. Assumed, and sent only where the usage names one: the documented sample has none."""
 
 
 OF_ORGANIZATION = (

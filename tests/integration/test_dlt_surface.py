@@ -344,6 +344,18 @@ def test_a_command_refuses_modes_of_a_pipeline_i10(small, desk, name):
     assert desk.counts()["customers"] == SMALL["customers"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["LOAD__RAISE_ON_FAILED_JOBS", "MINE__LOAD__RAISE_ON_FAILED_JOBS"])
+def test_a_load_that_would_hide_refused_rows_is_refused_i1_i10(small, desk, name):
+    """dlt would record the load, and with it the verdict `complete`, without the rows that the destination refuses."""
+    pipeline = pipeline_of(desk, duckdb_destination(desk))
+    desk._monkeypatch.setenv(name, "false")
+    with pytest.raises(PipelineStepFailed) as refused:
+        pipeline.run(automatum_source())
+    assert cause(refused.value).key == "raise_on_failed_jobs" and "load.raise_on_failed_jobs" in str(refused.value)
+    assert api_requests(small) == {}
+
+
 def test_a_dataset_that_is_not_there_makes_no_file(desk):
     with pytest.raises(ConfigurationError):
         automatum.dataset(Target(database=desk.database))

@@ -455,6 +455,7 @@ class Answers:
                         "confirmed",
                         "carried_out",
                         "open",
+                        "over_billed",
                         "refused",
                         "written_off",
                     )
@@ -465,7 +466,10 @@ class Answers:
                         totals["carried_in" if one["carried_from"] else "measured"] += one[f"asked_{kind}"]
                         totals[taken] += one[f"accepted_{kind}"] or ZERO
                         totals["carried_out"] += one[f"carried_{kind}"] or ZERO
-                        totals[rest] += one[f"open_{kind}"]
+                        if rest == "open" and one[f"open_{kind}"] < 0:
+                            totals["over_billed"] -= one[f"open_{kind}"]
+                        else:
+                            totals[rest] += one[f"open_{kind}"]
                     made |= {f"{name}_{kind}": value for name, value in totals.items()}
             settled = ("accepted", "confirmed", "settled")
             bad = [

@@ -227,6 +227,7 @@ def entries():
         make_entry(line(4, "9"), "unbilled", why="rejected"),
         make_entry(line(5, "11"), "unknown"),
         make_entry(line(6, "13"), "conflict", "10", why="differs"),
+        make_entry(line(8, "10"), "conflict", "20", why="differs"),
         make_entry(line(7, "2"), "settled", "0", why="never"),
         make_entry(line(14, "4", customer="cust_2", currency="EUR")),
         make_entry(line(15, "8", customer="cust_2", currency="EUR"), "confirmed"),

@@ -20,6 +20,7 @@ from automatum.core.errors import AutomatumError, ConfigurationError, PlanDiffer
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import Owner
 from automatum.metering.ledger.transfer import adopt, backup, restore
+from automatum.metering.options import PushOptions
 from automatum.metering.statement import read_statement
 from automatum.metering.status import read_status
 from tests.support.billing_truth import ANSWERS, DEATHS, Marketplace, Mortality, MortalWorld, read_rows
@@ -498,6 +499,7 @@ class Machine:
         what = f"{row['state']} {row['why']} {key_of(row)} asked {row['asked_units']}"
         self.note(f"settle {decision} {row['line_id'][:8]} {what}: {result.refused} {self.server.given}")
         self.figures[f"settle {decision}{' refused' if result.refused else ''}"] += 1
+        self.closed |= {(item.kind, item.subject) for item in result.items}
         return bool(result.changes)
 
     def forget_old_rows(self):
@@ -552,7 +554,7 @@ class Machine:
         with pytest.raises(ConfigurationError), Ledger.open(self.books.url, self.clock, OWNER, write=True) as ledger:
             from automatum.metering.push import push
 
-            push(self.books.connect(), self.books.read(usage, source=SOURCES[0]), ledger)
+            push(self.books.connect(), self.books.read(usage, source=SOURCES[0]), ledger, PushOptions())
             ledger.require()
         if len(self.server.calls) > calls:
             raise Violation(f"{why}, and a push sent something")

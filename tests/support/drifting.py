@@ -4,6 +4,7 @@ import random
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 
 import dlt
 import duckdb
@@ -50,6 +51,7 @@ class Vendor:
         self.events: dict[int, list[str]] = {}
         self.budget = Budget(self.clock)
         self.limiter = RateLimiter((), (), self.clock)  # nothing is asked of it but whether there is a wait
+        self.tokens = SimpleNamespace(max_wait=None)
         self.shuffled: dict[str, float] = {}
         for _ in range(rows):
             self.insert()

@@ -77,9 +77,6 @@ class Shelf:
             if wanted and not (open_only and item.closed_at):
                 yield item
 
-    def abandoned(self):
-        return {entry.id for entry in self.entries(states=["sending"])}
-
     def fetch(self, ids):
         return {entry.id: entry for entry in self.entries(ids=set(ids))}
 

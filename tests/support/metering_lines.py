@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from automatum.metering.ledger.entries import Outcome
 from automatum.metering.model import Line
+from automatum.metering.options import PushOptions
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
 SOURCE = "usage.csv"
@@ -73,7 +74,7 @@ def bring(ledger, line, state, source=SOURCE):
     if state == "settled":
         settle_never(ledger, line.id)
     if state == "confirmed":
-        from automatum.metering.events import apply_events
+        from automatum.metering.ledger.events import apply_events
 
         apply_events(ledger, [event([line], call=f"call {line.id}", number=line.id)])
     return attempt
@@ -83,7 +84,7 @@ def settle_never(ledger, *line_ids):
     """Say of lines that they need not be billed."""
     from automatum.metering.settle import settle
 
-    settle(ledger, None, line_ids, "never", reason="not to be billed", confirm=True, clock=None)
+    settle(ledger, None, line_ids, "never", PushOptions(confirm=True), reason="not to be billed", clock=None)
 
 
 def event(lines, kind="confirmed", call="meter_1", number=1, **changes):

@@ -1,5 +1,6 @@
 """What the tests of the push share: usage that a sandbox would take, exact logs of servers, real processes."""
 
+import contextlib
 import csv
 import json
 import multiprocessing
@@ -16,10 +17,10 @@ from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
-from automatum.metering.events import apply_events
+from automatum.metering.ledger.events import apply_events
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import default_ledger_url
-from automatum.metering.plan import Checks
+from automatum.metering.options import PushOptions
 from automatum.metering.push import push
 from automatum.metering.settle import settle
 from automatum.metering.usage.usage import read_usage
@@ -266,14 +267,14 @@ class Books:
             clock=self.clock,
         )
 
-    def push(self, rows, *, dry=False, max_wait=None, grain="hour", source="usage.csv", **checks):
+    def push(self, rows, *, dry=False, max_wait=None, grain="hour", source="usage.csv", **options):
         """Push rows; the first push begins the ledger."""
         session = None if dry else self.connect(max_wait=max_wait)
         usage = self.read(rows, grain=grain, source=source)
         with self.open(write=not dry) as ledger:
-            return push(session, usage, ledger, Checks(by="ann", unchecked=True, **checks))
+            return push(session, usage, ledger, PushOptions(**options), by="ann")
 
-    def settle(self, ids, decision, *, dry=False, send=False, reason="", max_wait=None, **checks):
+    def settle(self, ids, decision, *, dry=False, send=False, reason="", max_wait=None, **options):
         """Decide about lines, by their ids or their units."""
         ids = [ids] if isinstance(ids, str) else ids
         with self.open(write=True) as ledger:
@@ -282,10 +283,10 @@ class Books:
                 None if dry else self.connect(max_wait=max_wait),
                 ids,
                 decision,
-                Checks(by="ann", unchecked=True, **checks),
+                PushOptions(confirm=not dry, **options),
                 send=send,
                 reason=reason,
-                confirm=not dry,
+                by="ann",
                 clock=self.clock,
             )
 
@@ -336,7 +337,6 @@ class Teller:
 
     def __init__(self, desk, ledger_url=None):
         self.desk = desk
-        self.ledger = ["--ledger-url", ledger_url] if ledger_url else []
         self._url = ledger_url
 
     @property
@@ -353,18 +353,30 @@ class Teller:
         with Ledger.open(self.url, SystemClock(), None, begin=True, write=True):
             pass
 
+    @contextlib.contextmanager
+    def ledger(self):
+        """Commands in the block use this ledger."""
+        if not self._url:
+            yield
+            return
+        self.desk.set(ledger_url=self._url)
+        yield
+        self.desk.set(ledger_url=None)
+
     def push(self, usage, *arguments, code=0):
         """Push rows, or a source by its name; the JSON, with exact decimals. The first push begins the ledger."""
         source = usage if isinstance(usage, str) else write_csv(usage)
         if "--confirm" in arguments and not self.has_ledger:
             arguments = (*arguments, "--new-ledger")
-        ran = self.desk.run("push", "--usage", source, "--json", *self.ledger, *arguments)
+        with self.ledger():
+            ran = self.desk.run("push", "--usage", source, "--json", *arguments)
         assert ran.code == code, ran
         return exact(ran.out)
 
     def run(self, name, *arguments, code=0):
         """A subcommand; its JSON."""
-        ran = self.desk.run("push", name, "--json", *self.ledger, *arguments)
+        with self.ledger():
+            ran = self.desk.run("push", name, "--json", *arguments)
         assert ran.code == code, ran
         return exact(ran.out)
 

@@ -134,6 +134,9 @@ class Soak:
         self.usage, self.codes, self.seconds, self.figures = [], Counter(), [], []
         self.faults = self.requests = self._units = 0
         self.seen, self.ever, self._known_before = set(), self._live(), None
+        # Rows that are never deleted: without them there would be no usage after a day.
+        billable = self.sandbox.metering.billable()
+        self._lasting = {id_ for one in billable[::2] for id_ in (one.customer_id, one.entitlement_id)}
 
     def __enter__(self):
         return self
@@ -160,7 +163,7 @@ class Soak:
         if kind == "insert" or len(ids) < LISTS[table] / 2:
             self.ever |= {(table, id_) for id_ in rows.insert(table)}
         elif kind == "delete":
-            rows.delete(table, self.random.choice(ids))
+            rows.delete(table, self.random.choice([id_ for id_ in ids if id_ not in self._lasting]))
         else:
             self._units += 1
             rows.change(table, self.random.choice(ids), {"note": f"changed {self._units}"})
@@ -170,8 +173,10 @@ class Soak:
         self.sandbox.faults.clear()
         for number in range(60):
             if self.random.random() < SHARE:
-                status = self.random.choice((500, 502, 503, 429))
-                self.sandbox.faults.add(self.random.choice(FAULTS), path, after=number, status=status)
+                kind = self.random.choice(FAULTS)
+                # A 429 says that a POST was not taken, and it is sent again: after one that was, nothing could help.
+                statuses = (500, 502, 503) if kind == "error_after" else (500, 502, 503, 429)
+                self.sandbox.faults.add(kind, path, after=number, status=self.random.choice(statuses))
 
     def _count(self):
         self.faults += sum(fault.fired for fault in self.sandbox.faults.all())
@@ -181,11 +186,14 @@ class Soak:
 
     # The user
 
-    def run(self, hours, measure_every=6):
-        """So many hours of it; at the end a day without faults and changes: two syncs and two pushes."""
+    def run(self, hours, measure_every=6, minutes=float("inf")):
+        """So many hours of it, or what real minutes allow; at the end two syncs and two pushes without faults."""
         clock, start = self.site.clock, self.site.clock.monotonic()
+        ends = time.monotonic() + 60 * minutes
         last_push = last_measured = start
         for turn in range(int(hours * HOUR / EVERY)):
+            if time.monotonic() >= ends:
+                break
             for _ in range(self._number_of_changes()):
                 self.change()
             self.sync(killed=self.random.random() < KILLED)

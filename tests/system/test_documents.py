@@ -43,11 +43,10 @@ ELSEWHERE = {
     "operate.md": {
         "sudo": _ROOT,
         "journalctl": "needs systemd",
-        "automatum sync --quiet --notify": "posts to a service; tests/integration/cli/test_webhook.py",
-        "SOURCES__AUTOMATUM__NOTIFY_URL": "is a line of a file",
+        "SOURCES__AUTOMATUM__NOTIFY_URL": "posts to a service; tests/integration/cli/test_webhook.py",
     },
     "analyse.md": {"pip": _PACKAGES},
-    "airflow.md": {"pip": _PACKAGES, "cp": _AIRFLOW, "airflow": _AIRFLOW, "from datetime": _AIRFLOW},
+    "airflow.md": {"pip": _PACKAGES, "cp": _AIRFLOW, "airflow": _AIRFLOW},
     "commands.md": {
         "automatum sync --destination postgres": "needs Postgres; `make destinations`",
         "automatum check --organization": _ORGANIZATIONS,
@@ -200,7 +199,7 @@ class Reader:
         """Start the sandbox as in another shell, and paste what it prints."""
         line = re.sub(r" --port \d+", "", part)
         server = subprocess.Popen(
-            ["sh", "-c", f"exec {line} --port 0 --days 20"],
+            ["sh", "-c", f"exec {line} --port 0"],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -29,7 +29,8 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     rows = rows_of(served.sandbox, back=(1,))
     usage, go = write_csv(rows), CONTEXT.Event()
     Teller(desk, ledger_url).begin()
-    arguments = ("push", "--usage", usage, "--ledger-url", ledger_url, "--new-ledger", "--confirm", "--json")
+    desk.set(ledger_url=ledger_url)
+    arguments = ("push", "--usage", usage, "--new-ledger", "--confirm", "--json")
     both = [Process(desk.folder, *arguments, go=go) for _ in range(2)]
     # Each waits for a token after it has looked into the ledger, so that both find it empty.
     served.sandbox.faults.add("slow", "/oauth/token", seconds=0.2, count=None)

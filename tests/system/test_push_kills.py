@@ -49,15 +49,16 @@ def duration_of(teller, rows):
     """Seconds that a push of these rows takes on this machine now."""
     teller.begin()
     begun = time.monotonic()
-    run = Process(teller.desk.folder, *push_of(teller, write_csv(rows)))
+    run = start_push(teller, write_csv(rows))
     assert run.code == 0, run.err
     return time.monotonic() - begun
 
 
-def push_of(teller, source):
-    """The command; it begins the ledger as long as that is empty."""
+def start_push(teller, source):
+    """The command in a process; it begins the ledger as long as that is empty."""
     new = () if teller.entries() else ("--new-ledger",)
-    return ("push", "--usage", source, *teller.ledger, *new, "--confirm", "--json")
+    with teller.ledger():
+        return Process(teller.desk.folder, "push", "--usage", source, *new, "--confirm", "--json")
 
 
 def killed_until_done(sandbox, teller, rows, rng, kills, longest):
@@ -65,7 +66,7 @@ def killed_until_done(sandbox, teller, rows, rng, kills, longest):
     source, killed, hit = write_csv(rows), 0, 0
     teller.begin()
     while True:
-        run = Process(teller.desk.folder, *push_of(teller, source))
+        run = start_push(teller, source)
         if killed == kills or not run.kill(rng.uniform(0, longest)):
             break
         killed += 1
@@ -152,7 +153,7 @@ def test_a_push_that_is_asked_to_stop_ends_between_two_calls(start, desk, tmp_pa
     sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
     teller = Teller(desk, f"sqlite:///{tmp_path}/ledger.sqlite")
     teller.begin()
-    run = Process(desk.folder, *push_of(teller, write_csv(rows)))
+    run = start_push(teller, write_csv(rows))
     await_(lambda: len(taken_by(sandbox)) >= 5)
     run.terminate()
     assert run.code in (65, 75), run.err

@@ -8,7 +8,7 @@ import signal
 import pytest
 import requests
 
-VOLUME = ("--customers", "60", "--days", "2")
+VOLUME = ("--customers", "60")
 
 
 def exported(process, count=3):

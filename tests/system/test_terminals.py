@@ -177,7 +177,6 @@ def test_successful_commands_have_nothing_on_stderr(desk, start):
         "check",
         "sync --dry-run",
         "sync --read-copy copy.duckdb",
-        "sync --metering",
         "status",
         "status --verify",
         "discover",

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from automatum import PushOptions, SyncOptions, Target
-from automatum.api.overrides import resolve_endpoints, resolve_metering
+from automatum.api.overrides import resolve_endpoints, resolve_entitlement
 from automatum.cli.commands import EXIT_USAGE
 from automatum.cli.main import app
 from automatum.config.settings import NAMES, resolve_settings
@@ -107,7 +107,7 @@ def test_settings_in_blocks_are_accepted(page, text):
     try:
         settings = resolve_settings(with_credentials=False)
         resolve_endpoints(settings)
-        resolve_metering(settings)
+        resolve_entitlement(settings)
     finally:
         file.unlink()
         forget()

@@ -7,14 +7,14 @@ import pytest
 from tests.support.mutants.planted import PAGE, ROOT, Mutant, mutants, page, read_results
 
 EVERY = list(mutants())
-NOT_NOTICED = ["deleted rows keep their children"]
+NOT_NOTICED: list[str] = []
 """Bugs that no test notices yet. Write a test instead of adding one."""
 
 
 @pytest.mark.parametrize("mutant", EVERY, ids=lambda one: f"{one.area}: {one.name}")
 def test_each_bug_can_still_be_planted(mutant: Mutant) -> None:
     compile(mutant.planted(ROOT), mutant.file, "exec")
-    missing = [one for one in mutant.tests.split(" -k ")[0].split() if not (ROOT / one).exists()]
+    missing = [one for one in mutant.tests.split(" -")[0].split() if not (ROOT / one).exists()]
     assert not missing
 
 

@@ -23,7 +23,6 @@ from urllib3.util import Timeout
 from ..core.clock import Clock
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, NotThere, RequestRefused
 from ..core.redaction import Secret, redact
-from ..endpoints import API_PREFIX
 from .connections import Connections, exchange
 from .exact_json import parse_json
 from .rate_limit.windows import read_headers
@@ -206,8 +205,7 @@ def error_for(
         details = "; ".join(f"{name}: {message}" for name, message in fields)
         detail = shorten(f"{detail} ({details})")
     if status == 404:
-        usage = method == "POST" and path.startswith(API_PREFIX)
-        step = "If the API takes usage at another path, set sources.automatum.metering.path." if usage else ""
+        step = "Check base_url. If it is right, ask Automatum whether the path has changed." if method == "POST" else ""
         return NotThere(method, path, status, detail, step, fields)
     step = "Compare sources.automatum.endpoints with the vendor's reference. If that agrees, ask Automatum about it."
     return RequestRefused(method, path, status, detail, step, fields)

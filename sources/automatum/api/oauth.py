@@ -103,11 +103,13 @@ class TokenSource:
         grant = self._grant
         return grant.scopes if grant else None
 
-    def invalidate(self, token: Secret | None) -> None:
+    def invalidate(self, token: Secret | None) -> bool:
         """Drop this token if it is still cached. Two threads that got a 401 thus fetch one new token."""
         with self._lock:
-            if self._grant and self._grant.token == token:
+            cached = self._grant is not None and self._grant.token == token
+            if cached:
                 self._grant = None
+            return cached
 
     def _current_grant(self) -> _Grant:
         grant = self._grant

@@ -1,4 +1,4 @@
-"""Applies the overrides of the configuration to the table of endpoints, and to the form of a metering body.
+"""Applies the overrides of the configuration to the table of endpoints, and to the metering body.
 
 Half of the API is assumed (see `automatum.endpoints`). If an assumption is wrong, correct it in the configuration:
 
@@ -14,7 +14,7 @@ Half of the API is assumed (see `automatum.endpoints`). If an assumption is wron
     columns = { units = "decimal" }
 
     [sources.automatum.metering]
-    fields = { dimension = "meter", per = false }
+    entitlement_id = "details.agreementId"
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from ..endpoints import (
     ENDPOINTS,
-    METERING,
+    METERING_ENTITLEMENT,
+    METERING_FIELDS,
     NO_DETAIL,
     OF_ORGANIZATION,
     ORGANIZATION,
@@ -42,7 +43,6 @@ from ..endpoints import (
     ColumnType,
     Endpoint,
     FieldPath,
-    MeteringForm,
     Paging,
 )
 from ..schema.columns import EXTRA, normalize_identifier
@@ -59,8 +59,6 @@ _PAGINATORS: Mapping[str, tuple[str, ...]] = {
 _MOST_ROWS = 10_000
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NOT_IN_PATHS = re.compile(r"[\[\]*$\s]")
-_OPTIONAL = ("vendor", "entitlement_id", "charged", "title", "description", "per")
-"""Fields of a metering body that can be left out."""
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _Changes = dict[str, Any]
 """Attributes of an `Endpoint`."""
@@ -112,41 +110,23 @@ def _by_organization(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, columns=columns, by_organization=True)
 
 
-def resolve_metering(settings: AutomatumSettings) -> MeteringForm:
-    """The form of a metering body, with the overrides of the settings.
+def resolve_entitlement(settings: AutomatumSettings) -> str:
+    """The dotted path of the entitlement in a metering body. No page documents it; the rest of the body is documented.
 
     Args:
         settings: Resolved settings.
 
     Raises:
-        ConfigurationError: A key is not known, or its value is wrong.
+        ConfigurationError: A key is not known, or the path is that of another field, above one or below one.
     """
-    where, form = "sources.automatum.metering", METERING
-    given = table(where, settings.metering or {}, ("path", "fields"), removed=REMOVED_METERING_KEYS)
-    if "path" in given:
-        form = replace(form, path=text(f"{where}.path", given["path"]).strip("/"))
-    where = f"{where}.fields"
-    fields = table(where, given.get("fields", {}), (*form.fields, *form.usage_fields), "Fields")
-    named = {name: _place(f"{where}.{name}", name, value) for name, value in fields.items()}
-
-    def places(of: Mapping[str, str]) -> dict[str, str]:
-        found = {name: place for name in of if (place := named.get(name, of[name]))}
-        for name, place in found.items():
-            for key, other in found.items():
-                if key != name and (other == place or other.startswith(f"{place}.")):
-                    raise ConfigurationError(f"{where}.{name}", f"{place!r} is also the place of {key} ({other}).")
-        return found
-
-    return replace(form, fields=places(form.fields), usage_fields=places(form.usage_fields))
-
-
-def _place(at: str, name: str, value: Any) -> str:
-    """The dotted path of a field of a metering body; empty to leave it out."""
-    if value is not False:
-        return path(at, value)
-    if name not in _OPTIONAL:
-        raise ConfigurationError(at, "usage cannot be sent without it.", f"Only {', '.join(_OPTIONAL)} can be false.")
-    return ""
+    where = "sources.automatum.metering"
+    given = table(where, settings.metering or {}, ("entitlement_id",), removed=REMOVED_METERING_KEYS)
+    where = f"{where}.entitlement_id"
+    place = path(where, given.get("entitlement_id", METERING_ENTITLEMENT))
+    for name, other in METERING_FIELDS.items():
+        if f"{place}.".startswith(f"{other}.") or other.startswith(f"{place}."):
+            raise ConfigurationError(where, f"{place!r} is the place of {name} ({other}).")
+    return place
 
 
 def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +50,7 @@ class Call:
         path: Path below the host.
         acquire: Called before each attempt: waits for the rate limit, sets `token`, `headers` and `payload`, and
             returns the number of the request for the rate limiter.
+        limiter: The rate limiter of the application that sends the attempt; None for that of the sender.
         renew: Called after a 401, and each other status of `renewed_after`. The call is sent again unless it raises.
         refusal: The error for another status that no retry can change.
         repeatable: Whether it may be sent again after an unknown outcome. A POST of usage could be billed twice.
@@ -66,6 +69,7 @@ class Call:
     payload: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: Secret | None = None
+    limiter: RateLimiter | None = None
     repeatable: bool = True
     stoppable: bool = True
     renewed_after: tuple[int, ...] = (401,)
@@ -115,7 +119,13 @@ class Sender:
         self.settings, self.clock, self.limiter, self.budget = settings, clock, limiter, budget
         self._connections = connections or Connections()
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
-        self._down = False
+        self._down = threading.Event()
+
+    def beside(self, settings: AutomatumSettings, limiter: RateLimiter) -> Sender:
+        """A sender with another application's credentials and rate limits, on the same connections to the server."""
+        other = copy.copy(self)
+        other.settings, other.limiter = settings, limiter
+        return other
 
     def run(self, call: Call) -> ApiResponse:
         """Send a request until it succeeds, is refused, or its attempts or its deadline are over.
@@ -130,7 +140,7 @@ class Sender:
         while True:
             outcome = self._attempt(call)
             if isinstance(outcome, ApiResponse) and call.succeeded(outcome):
-                self._down = False
+                self._down.clear()
                 return outcome
             self._retry_or_raise(call, outcome)
 
@@ -170,10 +180,11 @@ class Sender:
                 # The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away.
                 # After the next one in a row, the request waits for the reset.
                 response = None
+            limiter = call.limiter or self.limiter
             if response:
-                self.limiter.record_response(ticket, response.headers, response.date)
+                limiter.record_response(ticket, response.headers, response.date)
             else:
-                self.limiter.record_response(ticket)
+                limiter.record_response(ticket)
 
     def _retry_or_raise(self, call: Call, outcome: ApiResponse | HttpFailure) -> None:
         """Wait and return if the call is to be sent again; raise otherwise."""
@@ -207,8 +218,8 @@ class Sender:
         call.throttled = 0
         call.failures += 1
         pause = max(self._backoff(call.failures), retry_after or 0.0)
-        if self._down or call.failures >= ATTEMPTS or self.clock.monotonic() + pause >= call.deadline:
-            self._down = True
+        if self._down.is_set() or call.failures >= ATTEMPTS or self.clock.monotonic() + pause >= call.deadline:
+            self._down.set()
             hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
             step = (
                 f"Tried {plural(call.failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
@@ -228,7 +239,9 @@ class Sender:
         wait = DEFAULT_429_WAIT * 2 ** (call.throttled - 1) if retry_after is None else retry_after
         wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(call.throttled)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self.limiter.block(wait, f"{call.name} answered 429: {response.detail}")
+        # The next attempt may be another application's. If that gets a 429, too, the organization's limit is meant.
+        reason, again = f"{call.name} answered 429: {response.detail}", call.throttled > 1
+        (call.limiter or self.limiter).block(wait, reason, organization=again)
         logger.info("%s answered 429: %s; no request for %.1f s", call.name, response.detail, wait)
         if call.throttled >= MAX_429:
             resume_at = self.clock.time() + wait

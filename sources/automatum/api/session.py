@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -23,12 +23,13 @@ from ..core.errors import (
 )
 from ..core.redaction import Secret, redact_logging
 from ..core.suggest import suggestion
-from ..endpoints import API_PREFIX, METERING, Endpoint, MeteringForm
+from ..endpoints import API_PREFIX, METERING_ENTITLEMENT, Endpoint
 from ..schema.personal import Policy, read_policies
 from .http import DASHBOARD, ApiResponse, error_for
 from .oauth import TokenSource
-from .overrides import resolve_endpoints, resolve_metering
-from .rate_limit import open_rate_limiter
+from .overrides import resolve_endpoints, resolve_entitlement
+from .pool import Pool
+from .rate_limit import open_rate_limiters
 from .retry import Call, Sender, do_nothing
 
 MAX_EXPIRED_TOKENS = 5
@@ -46,14 +47,18 @@ class ApiClient:
     Attributes:
         limiter: Counts the requests against the API's rate limits.
         budget: Limits of the run.
+        client_id: The OAuth application.
         tokens: Fetches and caches the access token.
         durations: Seconds of the latest requests.
+        pool: The applications over which GET requests are spread; None if there is one.
     """
 
     def __init__(self, sender: Sender) -> None:
         self.limiter, self.budget, self._sender = sender.limiter, sender.budget, sender
+        self.client_id = sender.settings.client_id
         self.durations: deque[float] = deque(maxlen=_LATEST)
-        self.tokens = TokenSource(sender, partial(reload_credentials, sender.settings.credentials_from))
+        self.tokens = TokenSource(sender, partial(reload_credentials, sender.settings.credentials_from, self.client_id))
+        self.pool: Pool[ApiClient] | None = None
 
     @property
     def seconds_per_request(self) -> float:
@@ -115,44 +120,68 @@ class ApiClient:
         self, method: str, path: str, scope: str = "", before: Callable[[], None] = do_nothing, **options: Any
     ) -> ApiResponse:
         below = path if path.startswith("/") else API_PREFIX + path
-        repeatable, reauthenticated = method == "GET", False
+        repeatable, application = method == "GET", self
+        pool = self.pool if repeatable and below.startswith(API_PREFIX) else None
+        # Of a pool, the next attempt may be another application's, so it is known across requests whose token failed.
+        reauthenticated = pool.doubted if pool else set[ApiClient]()
 
         def acquire(call: Call) -> int:
-            ticket, call.token = self._acquire(call, before)
+            nonlocal application
+            application, ticket, call.token = self._acquire(call, before, pool, scope)
+            call.limiter = application.limiter
             headers = {"Accept": "application/json"}
             call.headers = headers if repeatable else {**headers, "Content-Type": "application/json"}
             return ticket
 
         def renew(call: Call, response: ApiResponse) -> None:
-            nonlocal reauthenticated
-            self.tokens.invalidate(call.token)
-            if reauthenticated:
-                raise CredentialsRefused(
+            if pool and response.status == 403:
+                pool.forbid(application, scope, refusal(call, response))
+                return
+            dropped = application.tokens.invalidate(call.token)
+            if application in reauthenticated and (dropped or pool is None):
+                error = CredentialsRefused(
                     f"{call.name} answered 401 to a fresh token too: {response.detail}.",
                     f"The application may have been deleted, or its secret regenerated, a moment ago: see {DASHBOARD}.",
                 )
-            reauthenticated = True
+                if pool is None:
+                    raise error
+                pool.leave_out(application, error)
+            reauthenticated.add(application)
 
         def refusal(call: Call, response: ApiResponse) -> AutomatumError:
-            return error_for(call.method, call.path, response, scope, self.tokens.cached_scopes())
+            return error_for(call.method, call.path, response, scope, application.tokens.cached_scopes())
 
         # The answer with a new secret comes once, so a run that is told to stop still waits for it.
         stoppable = repeatable or below.startswith(API_PREFIX)
         flags: dict[str, Any] = {"repeatable": repeatable, "stoppable": stoppable}
-        return self._sender.run(
+        if pool:
+            flags["renewed_after"] = (401, 403)
+        response = self._sender.run(
             Call(method, below, acquire, renew, refusal, durations=self.durations, **flags, **options)
         )
+        if pool:
+            pool.succeeded(application, path, response)
+        return response
 
-    def _acquire(self, call: Call, before: Callable[[], None]) -> tuple[int, Secret]:
-        """Wait for the rate limit and get a token. If the token expires during the wait, start again."""
+    def _acquire(
+        self, call: Call, before: Callable[[], None], pool: Pool[ApiClient] | None, scope: str
+    ) -> tuple[ApiClient, int, Secret]:
+        """Wait for the rate limit and get a token. If the token expires during the wait, start again.
+
+        Returns:
+            The client of the application that sends the request, its number for the rate limiter, and the token.
+        """
         for _ in range(MAX_EXPIRED_TOKENS):
             self.budget.check_request()
-            self.tokens.token()
+            ready = pool.ready(scope) if pool else self._ready()
             # A POST is metering, or one of the rare requests about an application. They may use the reserve.
-            ticket = self.limiter.acquire(self.tokens.max_wait, self.budget, from_reserve=call.method == "POST")
+            limiter, ticket = self.limiter.acquire_first(
+                [one.limiter for one in ready], self.tokens.max_wait, self.budget, from_reserve=call.method == "POST"
+            )
+            application = next(one for one in ready if one.limiter is limiter)
             sendable = False
             try:
-                token = self.tokens.cached_token()
+                token = application.tokens.cached_token()
                 if token is not None:
                     self.budget.check_request()
                     before()
@@ -162,16 +191,27 @@ class ApiClient:
                         call.not_taken()
                         raise
                     sendable = True
-                    return ticket, token
+                    if pool:
+                        pool.sent[application] += 1
+                    return application, ticket, token
             finally:
                 if not sendable:
-                    self.limiter.release(ticket)
+                    limiter.release(ticket)
         detail = f"{MAX_EXPIRED_TOKENS} tokens in a row expired before the rate limit allowed the request"
         step = (
             "A token must be valid for longer than the wait. Check whether sources.automatum.application_limits are "
             "lower than those of your plan, and expires_in of the token."
         )
         raise ApiUnreachable(call.method, call.path, None, detail, step)
+
+    def _ready(self) -> list[ApiClient]:
+        self.tokens.token()
+        return [self]
+
+    def scopes(self) -> frozenset[str] | None:
+        """Scopes of the token, as in `TokenSource.scopes`; of the first application of a pool that is not refused."""
+        client = self.pool.lead() if self.pool else self
+        return client.tokens.scopes()
 
 
 @dataclass
@@ -184,7 +224,7 @@ class ApiSession:
         clock: Time.
         budget: Limits of the run, and its request counts.
         client: Sends the requests.
-        metering: How the API takes usage, with overrides applied.
+        entitlement_at: Path of the entitlement in a metering body.
         personal: Table to what is done to its records before anything is written.
         checks: Requests for single rows that the run may still send, to find out whether they are deleted.
     """
@@ -194,7 +234,7 @@ class ApiSession:
     clock: Clock
     budget: Budget
     client: ApiClient
-    metering: MeteringForm = METERING
+    entitlement_at: str = METERING_ENTITLEMENT
     checks: int = 0
     personal: Mapping[str, Policy] = field(default_factory=dict)
 
@@ -232,14 +272,14 @@ class ApiSession:
             AccessError: The credentials are refused.
             ApiUnreachable: No token could be fetched.
         """
-        granted = self.client.tokens.scopes()
+        granted = self.client.scopes()
         return {} if granted is None else {one.group: one.scope for one in endpoints if one.scope not in granted}
 
     def require_scopes(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Raise one `ScopeMissing` for all scopes that these endpoints lack."""
         missing = self.missing_scopes(endpoints)
         if missing:
-            raise ScopeMissing(missing, self.client.tokens.scopes() or frozenset())
+            raise ScopeMissing(missing, self.client.scopes() or frozenset())
 
 
 def connect(
@@ -265,8 +305,16 @@ def connect(
     redact_logging()
     clock = clock or SystemClock(stop)
     budget = budget or Budget(clock, stop=stop)
-    client = ApiClient(Sender(settings, clock, open_rate_limiter(settings, clock), budget))
+    limiter, *more = open_rate_limiters(settings, clock)
+    sender = Sender(settings, clock, limiter, budget)
+    client = ApiClient(sender)
     client.tokens.max_wait = max_wait
-    endpoints, metering = resolve_endpoints(settings), resolve_metering(settings)
+    endpoints, entitlement_at = resolve_endpoints(settings), resolve_entitlement(settings)
+    if more:
+        others = [
+            ApiClient(sender.beside(replace(settings, client_id=client_id, client_secret=secret), one))
+            for (client_id, secret), one in zip(settings.pool(), more, strict=True)
+        ]
+        client.pool = Pool(client, others, endpoints, settings.organization_id or "")
     checks, personal = settings.delete_checks(), read_policies(endpoints, settings.personal, settings.personal_key)
-    return ApiSession(settings, endpoints, clock, budget, client, metering, checks, personal)
+    return ApiSession(settings, endpoints, clock, budget, client, entitlement_at, checks, personal)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import EXIT_COMPLETE, ConfigurationError
+from ..core.errors import ConfigurationError
 from ..core.text import printable
 from . import render
 from .commands import CommandApp, examples
-from .console import say, say_text
+from .console import say_text
 from .declared import END, runs
-from .options import LOOK_WAIT, stop_on_signals
+from .options import connect
 from .reporter import Reporter
 
 if TYPE_CHECKING:
-    from ..api.session import ApiSession
     from ..operations.applications import Application
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id or client id of the application.")]
@@ -38,11 +38,10 @@ def list_(reporter: Reporter, **given: Any) -> int:
     """List the applications; one request."""
     from ..operations.applications import list_applications
 
-    found = list_applications(_open(given))
+    found = list_applications(connect(given))
     figures = {"applications": [dict(one.record) for one in found]}
     rows = {one.id: one.record for one in found}
-    say(figures, given["as_json"], lambda: render.show_rows("id", rows, "name", "lastUsedAt", "scopes"))
-    return EXIT_COMPLETE
+    return reporter.show(figures, lambda _: render.show_rows("id", rows, "name", "lastUsedAt", "scopes"))
 
 
 @apps_app.command()
@@ -51,7 +50,7 @@ def show(reporter: Reporter, id_: Id, **given: Any) -> int:
     """Show one application."""
     from ..operations.applications import find_application
 
-    return _show(find_application(_open(given), id_), given)
+    return reporter.show({"application": dict(find_application(connect(given), id_).record)}, _show)
 
 
 @apps_app.command(
@@ -62,25 +61,22 @@ def update(
     reporter: Reporter,
     id_: Id,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
-    description: Annotated[str | None, typer.Option(help="New description.")] = None,
     scope: Scopes = None,
     yes: Yes = False,
     **given: Any,
 ) -> int:
-    """Change name, description or scopes of an application. Asks before."""
+    """Change name or scopes of an application. Asks before."""
     from ..operations.applications import find_application, update_application
 
-    values = {"name": name, "description": description, "scopes": scope}
+    values = {"name": name, "scopes": scope}
     changes = {key: value for key, value in values.items() if value is not None}
     if not changes:
-        raise ConfigurationError(
-            "automatum apps update", "nothing to change was named.", "Add --name, --description or --scope."
-        )
-    session = _open(given)
+        raise ConfigurationError("automatum apps update", "nothing to change was named.", "Add --name or --scope.")
+    session = connect(given)
     found = find_application(session, id_)
     parts = [f"{key} {_words(found.record.get(key))} -> {_words(value)}" for key, value in changes.items()]
     _ask(yes, f"Change {found.title}: {'; '.join(parts)}?")
-    return _show(update_application(session, found, changes), given)
+    return reporter.show({"application": dict(update_application(session, found, changes).record)}, _show)
 
 
 @apps_app.command()
@@ -89,12 +85,11 @@ def delete(reporter: Reporter, id_: Id, yes: Yes = False, **given: Any) -> int:
     """Delete an application for good. Its tokens stop working at once; there is no way back. Asks before."""
     from ..operations.applications import delete_application, find_application
 
-    session = _open(given)
+    session = connect(given)
     found = find_application(session, id_)
     _ask(yes, f"Delete {found.title} for good? Last used: {found.record.get('lastUsedAt')}.")
     delete_application(session, found)
-    say({"application": dict(found.record)}, given["as_json"], lambda: say_text(f"Deleted {found.title}."))
-    return EXIT_COMPLETE
+    return reporter.show({"application": dict(found.record)}, lambda _: say_text(f"Deleted {found.title}."))
 
 
 @apps_app.command(
@@ -120,11 +115,11 @@ def rotate(
     def confirm(application: Application, where: str) -> None:
         _ask(yes, f"Regenerate the secret of {application.title}, and store the new one in {where}?")
 
-    done = rotate(_open(given), id_, store_in=store_in, confirm=confirm)
+    done = rotate(connect(given), id_, store_in=store_in, confirm=confirm)
     text = f"The secret of {done.application.client_id} is new, and stored in {done.stored_in}."
     if id_ is None:
         text += " Next: automatum check."
-    return render.finish(done, given["as_json"], lambda _: say_text(text))
+    return reporter.show(done.to_json(), lambda _: say_text(text), done.exit_code)
 
 
 def _ask(yes: bool, question: str) -> None:
@@ -141,21 +136,9 @@ def _ask(yes: bool, question: str) -> None:
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
 
 
-def _open(given: dict[str, Any]) -> ApiSession:
-    from ..api.session import connect
-    from ..config.settings import resolve_settings
-
-    settings = resolve_settings(organization=given["organization"])
-    return connect(settings, stop=stop_on_signals(), max_wait=LOOK_WAIT)
-
-
-def _show(found: Application, given: dict[str, Any]) -> int:
-    def show() -> None:
-        for key, value in found.record.items():
-            say_text(f"{key:<14} {_words(value)}")
-
-    say({"application": dict(found.record)}, given["as_json"], show)
-    return EXIT_COMPLETE
+def _show(figures: Mapping[str, Any]) -> None:
+    for key, value in figures["application"].items():
+        say_text(f"{key:<14} {_words(value)}")
 
 
 def _words(value: Any) -> str:

@@ -28,58 +28,43 @@ REMOVED = {
     "push ledger move": "push ledger backup, and push ledger restore",
 }
 """Commands of earlier versions, and what to run in place of each. Refused by name for two releases."""
-REMOVED_OPTIONS = {
-    "sync --max-age": "Set sources.automatum.max_age, such as 26h.",
-    "sync --no-wait": "Use --max-wait 0.",
-    "push --no-wait": "Use --max-wait 0.",
-    "push settle --no-wait": "Use --max-wait 0.",
-    **{
-        f"apps {command} {option}": "Remove it: apps waits for 90 seconds at most."
-        for command in ("list", "show", "update", "delete", "rotate")
-        for option in ("--no-wait", "--max-wait")
-    },
-    "check --no-wait": "Remove it: a check waits for 90 seconds at most.",
-    "check --max-wait": "Remove it: a check waits for 90 seconds at most.",
-    **{
-        f"check {option}": "Remove it: a check reads no destination."
-        for option in ("--destination", "--database", "--dataset")
-    },
-    **{
-        f"push status {option}": "Remove it: status reports what is open in the ledger, too."
-        for option in ("--notify", "--notify-on", "--metrics")
-    },
-    "push statement --csv": "Query the view metering_statement, which `push export` makes.",
-    **{
-        f"apps update {option}": "Use --scope, which names all scopes that the application has then."
-        for option in ("--add-scope", "--remove-scope")
-    },
-    "apps delete --in-use": "Delete the application that you sync with in the dashboard.",
-    "discover --openapi": "Remove it: docs/internals/openapi.yaml in the repository has the document.",
-    "push --allow": "Remove it: a line with a refused row, or in two sources, is not sent.",
-    "push --send-partial": "Remove it: a line with a refused row is not sent.",
-    "push --max-lines": "Use --max-amount.",
-    "push --within": "Remove it: an unusual amount is a warning.",
-    "sync --pipelines-dir": "Set dlt's variable DLT_DATA_DIR.",
-    "push export --pipelines-dir": "Set dlt's variable DLT_DATA_DIR.",
-    **{
-        f"{command} --lock-wait": "Remove it: the command waits for 60 seconds at most."
-        for command in (
-            "forget",
-            "models create",
-            "models drop",
-            "push settle",
-            "push events",
-            "push statement",
-            "push export",
-        )
-    },
-    **{
-        f"sandbox {option}": "Use `python -m automatum_sandbox`, which has it."
-        for option in ("--seed", "--entitlements", "--private-offers", "--traps", "--latency")
-    },
-    "status --lock-wait": "Remove it: a status reads the copy of sync --read-copy, or waits ten seconds.",
-}
-"""Options of earlier versions, each with its command, and what to do in place of each. Refused for two releases."""
+REMOVED_OPTIONS = (
+    ("sync", "--max-age", "Set sources.automatum.max_age, such as 26h."),
+    ("sync", "--metering", "Use push export."),
+    ("sync, push export", "--pipelines-dir", "Set dlt's variable DLT_DATA_DIR."),
+    ("sync, push", "--no-wait", "Use --max-wait 0."),
+    ("check, apps", "--no-wait --max-wait", "Remove it: the command waits for 90 seconds at most."),
+    ("check", "--destination --database --dataset", "Remove it: a check reads no destination."),
+    ("discover", "--openapi", "Remove it: docs/internals/openapi.yaml in the repository has the document."),
+    ("sync, status, push", "--notify", "Set sources.automatum.notify_url."),
+    ("status", "--lock-wait", "Remove it: a status reads the copy of sync --read-copy, or waits ten seconds."),
+    (
+        "forget, models create, models drop, push settle, push events, push statement, push export",
+        "--lock-wait",
+        "Remove it: the command waits for 60 seconds at most.",
+    ),
+    ("push", "--ledger-url", "Set sources.automatum.ledger_url."),
+    ("push", "--max-amount --max-lines", "Set sources.automatum.metering_max_amount."),
+    ("push", "--allow", "Remove it: a line with a refused row, or in two sources, is not sent."),
+    ("push", "--send-partial", "Remove it: a line with a refused row is not sent."),
+    ("push", "--within", "Remove it: an unusual amount is a warning."),
+    ("push settle", "--no-wait --max-wait", "Remove it: what is sent waits for the rate limit."),
+    (
+        "push status",
+        "--notify --notify-on --metrics --quiet",
+        "Remove it: status reports what is open in the ledger, too.",
+    ),
+    ("push statement", "--csv", "Query the view metering_statement, which `push export` makes."),
+    ("apps update", "--add-scope --remove-scope", "Use --scope, which names all scopes that it has then."),
+    ("apps update", "--description", "Change it in the dashboard."),
+    ("apps delete", "--in-use", "Delete the application that you sync with in the dashboard."),
+    (
+        "sandbox",
+        "--days --seed --entitlements --private-offers --traps --latency",
+        "Use `python -m automatum_sandbox`, which has it.",
+    ),
+)
+"""Commands (with those below them), options that they had, and what to do. Refused by name for two releases."""
 EXIT_USAGE = 2
 """Exit code of wrong arguments, as in most command lines."""
 _JSON = "--json"
@@ -154,7 +139,7 @@ def _say_usage_error(ctx: Any, error: Exception) -> None:
     option: Any = error
     if hasattr(option, "option_name") and getattr(option, "ctx", None):
         command = option.ctx.command_path.removeprefix(ctx.command_path).strip()
-        if instead := REMOVED_OPTIONS.get(f"{command} {option.option_name}"):
+        if instead := _instead(command, option.option_name):
             option.message, option.possibilities = f"{option.option_name} was removed. {instead}", None
     message = getattr(error, "format_message", None)  # What all errors of click have.
     if message is None or getattr(error, "exit_code", None) != EXIT_USAGE or not ctx.meta[_AS_JSON]:
@@ -168,3 +153,14 @@ def _say_usage_error(ctx: Any, error: Exception) -> None:
         "exit_code": EXIT_USAGE,
     }
     say({"verdict": "incomplete", "resume_at": None, "errors": [fault]}, True, lambda: None)
+
+
+def _instead(command: str, option: str) -> str:
+    """What to do in place of an option that went; empty if there was none. The longest name of a command counts."""
+    found = [
+        (one, step)
+        for commands, options, step in REMOVED_OPTIONS
+        for one in commands.split(", ")
+        if option in options.split() and f"{command} ".startswith(f"{one} ")
+    ]
+    return max(found, key=lambda pair: len(pair[0]), default=("", ""))[1]

@@ -127,12 +127,7 @@ def _exact_number(value: Any) -> Any:
 
 
 def show_error(error: AutomatumError, about: str = "") -> None:
-    """Print an error and its next step on stderr.
-
-    Args:
-        error: The error.
-        about: Organization that it is about, if there are several.
-    """
+    """Print an error and its next step on stderr, after the organization that it is about if there are several."""
     _print_labelled("error:", "bold red", f"{about}: {error.message}" if about else error.message)
     if error.next_step:
         _print_labelled("next: ", "bold", error.next_step)

@@ -7,21 +7,19 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..metering.options import PushOptions
 from ..sync.options import SyncOptions
-from . import options as shared
+from .options import target_of
 from .reporter import Reporter
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 PLACE = ("destination", "database", "dataset")
 END = ("organization", "as_json", "debug")
-REPORT = ("quiet", "notify", "notify_on", "metrics")
+REPORT = ("quiet", "notify_on", "metrics")
 WAITS = ("max_wait", "lock_wait")
 
 
@@ -52,18 +50,15 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "dataset": _option(str, DEFAULT_DATASET, "Dataset of the tables.", metavar="NAME"),
     "organization": _option(str | None, None, "One of the configured organizations.", "--organization", metavar="NAME"),
     "max_wait": _option(
-        float | None,
-        None,
-        "Longest wait for the rate limit. Then exit 75.",
-        min=0.0,
-        metavar="SECONDS",
+        float | None, None, "Longest wait for the rate limit. Then exit 75.", min=0.0, metavar="SECONDS"
     ),
     "lock_wait": _option(
         float, LOCK_WAIT, "Longest wait for another run, or a reader of the DuckDB file.", min=0.0, metavar="SECONDS"
     ),
     "quiet": _option(bool, False, "Print one line if something changed or failed.", "--quiet"),
-    "notify": _option(str | None, None, "Post the result. `ps` shows it: set notify_url.", metavar="URL"),
-    "notify_on": _option(str, "change", "When: trouble, change (or trouble), always, ping.", metavar="OCCASION"),
+    "notify_on": _option(
+        str, "change", "Post to notify_url: trouble, change (or trouble), always, ping.", metavar="OCCASION"
+    ),
     "metrics": _option(Path | None, None, "Write the result for Prometheus.", metavar="FILE"),
     "max_age": _option(str | None, None, "Exit 65 if the last complete sweep is older, such as 26h.", metavar="AGE"),
     "as_json": _option(bool, False, "Print one JSON object on stdout, and nothing else there.", "--json", hidden=True),
@@ -72,17 +67,24 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
 }
 
 
-def declared(*names: str) -> Callable[[F], F]:
-    """Give a command options in place of its `**given`.
+def runs(*names: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
+    """Make a command of a function that takes a reporter and options, and returns the exit code.
 
     Args:
-        *names: Of `_OPTIONS`, in the order of the help.
+        *names: Options of the command that it takes by `**given`: of `_OPTIONS`, in the order of the help.
     """
 
-    def decorate(command: F) -> F:
+    def decorate(work: Callable[..., int]) -> Callable[..., None]:
+        @functools.wraps(work)
+        def command(**given: Any) -> None:
+            if getattr(given.get("context"), "invoked_subcommand", None):
+                return  # `push` is a command, and a group of others.
+            reporter = Reporter(work.__name__.rstrip("_"), given)
+            reporter.run(functools.partial(work, reporter, **given))
+
         # Not by `typing.get_type_hints`: on Python 3.10 it hides the option of a parameter whose default is None.
-        signature = inspect.signature(command, eval_str=True)
-        parameters = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        signature = inspect.signature(work, eval_str=True)
+        parameters = [one for one in signature.parameters.values() if one.name not in ("reporter", "given")]
         for name in names:
             kind, default = _OPTIONS[name]
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
@@ -94,37 +96,8 @@ def declared(*names: str) -> Callable[[F], F]:
     return decorate
 
 
-def runs(*names: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
-    """Make a command of a function that takes a reporter and options, and returns the exit code.
-
-    Args:
-        *names: Options of the command; see `declared`.
-    """
-
-    def decorate(work: Callable[..., int]) -> Callable[..., None]:
-        @functools.wraps(work)
-        def command(*arguments: Any, **given: Any) -> None:
-            reporter = Reporter(work.__name__.rstrip("_"), given)
-            run = functools.partial(work, reporter, *arguments, **given)
-            shared.guarded(run, False, given["debug"], reporter, given.get("log_json", False))
-
-        signature = inspect.signature(work, eval_str=True)
-        kept = [one for one in signature.parameters.values() if one.name != "reporter"]
-        command.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-        return declared(*names)(command)
-
-    return decorate
-
-
 def sync_options(given: Mapping[str, Any]) -> SyncOptions:
-    """The options of a sync.
-
-    Args:
-        given: Values of the options of the command by their names, and `tables`.
-
-    Raises:
-        ConfigurationError: See `SyncOptions`.
-    """
+    """The options of a sync, of what was given on the command line."""
     own = {name: given[name] for name in SYNC if name in given}
     own |= {name: tuple(given.get(name) or ()) for name in ("tables", "organizations")}
     own |= {name: given[name].date() for name in ("since", "until") if given.get(name)}
@@ -132,22 +105,17 @@ def sync_options(given: Mapping[str, Any]) -> SyncOptions:
 
 
 def push_options(given: Mapping[str, Any]) -> PushOptions:
-    """The options of a command that pushes, settles or reads events.
-
-    Args:
-        given: Values of its options by their names.
-
-    Raises:
-        ConfigurationError: See `PushOptions`.
-    """
+    """The options of a command that pushes, settles or reads events, of what was given on the command line."""
     own = {name: given[name] for name in (*OWN, "organization") if name in given}
     return PushOptions(**own, **_bounds(given))
 
 
 def _bounds(given: Mapping[str, Any]) -> dict[str, Any]:
     """What all that work with a destination have: where it is, and how long to wait."""
+    from ..api.rate_limit import NO_WAIT
+
     return {
-        "target": shared.target_of(given["destination"], given["dataset"], given["database"]),
-        "max_wait": shared.longest_wait(given.get("max_wait")),
+        "target": target_of(given),
+        "max_wait": None if given.get("max_wait") is None else max(NO_WAIT, given["max_wait"]),
         "lock_wait": given.get("lock_wait", LOCK_WAIT),
     }

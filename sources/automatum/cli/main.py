@@ -15,14 +15,15 @@ from ..core.extras import install_command, is_installed
 from . import render
 from .apps import apps_app
 from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
-from .console import say, say_line, show_warning
+from .console import say_line, show_warning
 from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
 from .models import Into, models_app
 from .options import (
-    LOOK_WAIT,
+    connect,
     open_existing,
     prepare_for_rows,
     read_existing,
+    settings_of,
     stop_on_signals,
     target_of,
     write_existing,
@@ -86,7 +87,8 @@ def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **g
         settings, stop = resolve_settings(organization="".join(options.organizations) or None), stop_on_signals()
         session = connect(settings, stop=stop, max_wait=options.max_wait)
         pipeline = None if options.target.missing else open_existing(options.target, options.lock_wait, stop)
-        return render.finish(plan(session, pipeline, options), given["as_json"], render.show_plan)
+        found = plan(session, pipeline, options)
+        return reporter.show(found.to_json(), render.show_plan, found.exit_code)
     from ..operations.status import not_overdue
 
     with not_overdue(options) as check_age:
@@ -94,7 +96,7 @@ def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **g
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         check_age(summary.exit_code)
     figures = {**summary.to_json(), "target": render.describe_target(options.target)}
-    return reporter.finished(summary, figures, lambda: render.show_sync(figures))
+    return reporter.finished(summary, figures, render.show_sync)
 
 
 @app.command(epilog=examples("automatum check"))
@@ -104,16 +106,13 @@ def check(reporter: Reporter, **given: Any) -> int:
 
     A check that has to wait more than 90 seconds for the rate limit exits 75.
     """
-    from ..api.session import connect
-    from ..config.settings import resolve_settings
     from ..config.toml_files import readable_secrets
     from ..operations.check import check as check_connection
 
     for file in readable_secrets():  # First: whatever the settings and the API say.
         show_warning(f"Other users of this machine can read the secrets in {file}. Run: chmod 600 {file}")
-    settings, stop = resolve_settings(organization=given["organization"]), stop_on_signals()
-    report = check_connection(connect(settings, stop=stop, max_wait=LOOK_WAIT))
-    return render.finish(report, given["as_json"], render.show_check)
+    found = check_connection(connect(given))
+    return reporter.show(found.to_json(), render.show_check, found.exit_code, found.errors)
 
 
 @app.command(epilog=examples("automatum status --max-age 26h", "automatum status --verify --json"))
@@ -122,11 +121,9 @@ def status(reporter: Reporter, verify: Verify = False, **given: Any) -> int:
     """Show the last sweep of each table, and what is open in the ledger of the push; sends no request."""
     from ..operations.status import read_status
 
-    target = target_of(given["destination"], given["dataset"], given["database"])
-    with read_existing(target) as (pipeline, copy):
+    with read_existing(target_of(given)) as (pipeline, copy):
         found = read_status(pipeline, SystemClock(), max_age=given["max_age"], verify=verify, copy=copy)
-    figures = found.to_json()
-    return reporter.finished(found, figures, lambda: render.show_status(figures))
+    return reporter.finished(found, found.to_json(), render.show_status)
 
 
 @app.command(epilog=examples("automatum discover"))
@@ -134,13 +131,11 @@ def status(reporter: Reporter, verify: Verify = False, **given: Any) -> int:
 def discover(reporter: Reporter, **given: Any) -> int:
     """List and describe tables and columns, and whether they are documented or assumed; sends no request."""
     from ..api.overrides import resolve_endpoints
-    from ..config.settings import resolve_settings
     from ..operations.discover import describe
 
-    settings = resolve_settings(with_credentials=False)
+    settings = settings_of(given)
     described = describe(resolve_endpoints(settings, bool(settings.organizations)), settings.history)
-    say(described, given["as_json"], lambda: render.show_discovery(described))
-    return 0
+    return reporter.show(described, render.show_discovery)
 
 
 app.add_typer(push_app, name="push")
@@ -152,29 +147,27 @@ app.add_typer(models_app, name="models")
 @runs(*PLACE, "as_json", "debug")
 def report(reporter: Reporter, out: Out = Path("report.html"), into: Into = None, **given: Any) -> int:
     """Write one HTML page of answers from the views of `models create`: no script, nothing from the network."""
-    from ..core.private_files import replace_own
+    from ..core.private_files import replace_own, writing
     from ..operations.report import read_report
 
     if not out.parent.is_dir():
         raise ConfigurationError("--out", f"{out.parent} is not a folder.", "Create it, or name another file.")
-    with read_existing(target_of(given["destination"], given["dataset"], given["database"])) as (pipeline, _):
+    with read_existing(target_of(given)) as (pipeline, _):
         found = read_report(pipeline, into, SystemClock().time())
-    page = found.to_html()
-    replace_own(out, page.encode())
-    figures = {"file": str(out.resolve()), "bytes": len(page.encode()), **found.to_json()}
-    say(figures, given["as_json"], lambda: say_line(f"Wrote {out}, {len(page.encode()) // 1024} kB."))
-    return found.exit_code
+    page = found.to_html().encode()
+    with writing("--out", f"{out} cannot be written", "Name another file."):
+        replace_own(out, page)
+    figures = {"file": str(out.resolve()), "bytes": len(page), **found.to_json()}
+    return reporter.show(figures, lambda _: say_line(f"Wrote {out}, {len(page) // 1024} kB."), found.exit_code)
 
 
 @app.command(epilog=examples("automatum forget cust_1a2b3c4d", "automatum forget cust_1a2b3c4d --confirm"))
 @runs(*PLACE, "as_json", "debug")
 def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, **given: Any) -> int:
     """Remove the personal data of a customer from the tables, and keep it out of later syncs. Sends no request."""
-    from ..config.settings import resolve_settings
     from ..operations.forget import forget_customer
 
-    settings = resolve_settings(with_credentials=False)
-    target = target_of(given["destination"], given["dataset"], given["database"])
+    settings, target = settings_of(given), target_of(given)
     if not confirm or target.missing:  # A file that does not exist is refused.
         with read_existing(target) as (pipeline, _):
             figures = forget_customer(pipeline, settings, customer_id).show()
@@ -183,8 +176,7 @@ def forget(reporter: Reporter, customer_id: Customer, confirm: Confirm = False, 
             found = forget_customer(pipeline, settings, customer_id)
             with found.lock(keep_open, SystemClock(), LOCK_WAIT):
                 figures = found.confirm()
-    say(figures, given["as_json"], lambda: render.show_forgotten(figures))
-    return 0
+    return reporter.show(figures, render.show_forgotten)
 
 
 @app.command(epilog=examples("automatum sandbox --port 0 --customers 5000", "automatum sandbox --limit none"))
@@ -193,7 +185,6 @@ def sandbox(
     reporter: Reporter,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 8321,
     customers: Annotated[int, typer.Option(min=0, help="Customers; the other tables have rows in proportion.")] = 250,
-    days: Annotated[int, typer.Option(min=0, help="Days of analytics.")] = 400,
     limit: Limits = None,
     usage_sample: Usage = None,
     **given: Any,
@@ -201,7 +192,7 @@ def sandbox(
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
     stop = stop_on_signals(announce=False)
     module = _demo_module()
-    with module.serve_sandbox(port, limit or (), customers, days) as served:
+    with module.serve_sandbox(port, limit or (), customers) as served:
         if usage_sample:
             from automatum_sandbox import write_usage
 
@@ -225,7 +216,8 @@ def demo(
     **given: Any,
 ) -> int:
     """Sync the sandbox, change it, sync again, and ask four questions. Needs the extra `sandbox`."""
-    return render.finish(_demo_module().run_demo(database), given["as_json"], render.show_demo)
+    found = _demo_module().run_demo(database)
+    return reporter.show(found.to_json(), render.show_demo, found.exit_code)
 
 
 @app.callback(invoke_without_command=True)

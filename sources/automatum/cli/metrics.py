@@ -20,13 +20,7 @@ _CHANGES = ("inserted", "updated", "deleted", "unchanged", "rejected")
 
 
 def format_metrics(command: str, exit_code: int, figures: Mapping[str, Any]) -> str:
-    """The text of the file.
-
-    Args:
-        command: `sync`, `status`, `push`.
-        exit_code: Exit code of the process.
-        figures: The result as one JSON object.
-    """
+    """The text of the file, of the result as one JSON object."""
     text = ""
     samples = sorted(_samples(exit_code, figures), key=lambda one: list(_HELP).index(one[0]))
     for number, (name, labels, value) in enumerate(samples):

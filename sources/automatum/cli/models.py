@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import EXIT_COMPLETE
 from .commands import CommandApp, examples
-from .console import say, say_line
+from .console import say_line
 from .declared import PLACE, runs
-from .options import read_existing, target_of, write_existing
+from .options import read_existing, settings_of, target_of, write_existing
 from .reporter import Reporter
 from .tables import TextTable
 
@@ -40,8 +39,7 @@ def create(reporter: Reporter, into: Into = None, **given: Any) -> int:
     if made["empty_tables"]:
         names = ", ".join(made["empty_tables"])
         text += f" Not there yet, and read as empty: {names}. Run `automatum models create` again when they are."
-    say(made, given["as_json"], lambda: say_line(text))
-    return EXIT_COMPLETE
+    return reporter.show(made, lambda _: say_line(text))
 
 
 @models_app.command("drop", epilog=examples("automatum models drop"))
@@ -51,8 +49,7 @@ def drop(reporter: Reporter, into: Into = None, **given: Any) -> int:
     with _open(into, given, writes=True) as models:
         found = models.drop()
     text = f"Dropped {len(found['dropped'])} views in {found['dataset']}."
-    say(found, given["as_json"], lambda: say_line(text))
-    return EXIT_COMPLETE
+    return reporter.show(found, lambda _: say_line(text))
 
 
 @models_app.command("list", epilog=examples("automatum models list"))
@@ -61,26 +58,25 @@ def list_(reporter: Reporter, into: Into = None, **given: Any) -> int:
     """List the models with the question that each answers, and whether its view is there."""
     with _open(into, given, writes=False) as models:
         listed = models.show()
+    return reporter.show(listed, _show)
 
-    def show() -> None:
-        table = TextTable("model", words=("view", "question"))
-        for one in listed["models"]:
-            if one["kind"] == "mart":
-                table.add(one["name"], one["view"], one["question"])
-        table.show()
-        say_line(f"Views in {listed['dataset']}. With --json: all models, with what each number says and does not say.")
 
-    say(listed, given["as_json"], show)
-    return EXIT_COMPLETE
+def _show(listed: Mapping[str, Any]) -> None:
+    table = TextTable("model", words=("view", "question"))
+    for one in listed["models"]:
+        if one["kind"] == "mart":
+            table.add(one["name"], one["view"], one["question"])
+    table.show()
+    say_line(f"Views in {listed['dataset']}. With --json: all models, with what each number says and does not say.")
 
 
 @contextmanager
 def _open(into: str | None, given: Mapping[str, Any], writes: bool) -> Iterator[Models]:
-    from ..config.settings import resolve_settings
     from ..operations.models import Models
 
-    settings = resolve_settings(with_credentials=False).models
-    target = target_of(given["destination"], given["dataset"], given["database"])
+    settings, target = settings_of(given).models, target_of(given)
+    if into:
+        target.check_name("--into", into)
     # A file that does not exist is refused by a reader.
     opened = write_existing(target, "automatum models") if writes and not target.missing else read_existing(target)
     with opened as (pipeline, _):

@@ -1,36 +1,30 @@
-"""What all commands share: what they open, the signals that end them, and how they end."""
+"""What commands open, and the signals that end them."""
 
 from __future__ import annotations
 
 import _thread
 import contextlib
 import dataclasses
-import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.defaults import DUCKDB, LOCK_WAIT
-from ..core.errors import AutomatumError, Busy, Interrupted
-from ..core.private_files import private_files
-from ..core.process import resume_garbage_collection
-from ..core.redaction import redact_logging
+from ..core.errors import Busy
 from . import console
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+    from ..api.session import ApiSession
+    from ..config.settings import AutomatumSettings
     from ..warehouse.duckdb_file import KeepOpen
     from ..warehouse.target import Target
-    from .reporter import Reporter
-
 
 READ_WAIT = 10.0
 """Seconds that a status waits for a program that writes to the DuckDB file: longer than a sync keeps it for a chunk."""
@@ -40,31 +34,30 @@ LOOK_WAIT = 90.0
 _READ_MEANWHILE = "Close it there, or let each sync make a copy (--read-copy FILE), which a status then reads."
 
 
-def longest_wait(max_wait: float | None) -> float | None:
-    """Seconds that a run may wait for quota; None for as long as it takes."""
-    from ..api.rate_limit import NO_WAIT
-
-    return None if max_wait is None else max(NO_WAIT, max_wait)
-
-
-def target_of(destination: str, dataset: str, database: Path) -> Target:
+def target_of(given: Mapping[str, Any]) -> Target:
     """The destination of the options `--destination`, `--dataset` and `--database`."""
     from ..warehouse.target import Target
 
-    return Target(destination, dataset, database)
+    return Target(given["destination"], given["dataset"], given["database"])
+
+
+def settings_of(given: Mapping[str, Any], with_credentials: bool = False) -> AutomatumSettings:
+    """The settings, of the organization that the option `--organization` names."""
+    from ..config.settings import resolve_settings
+
+    return resolve_settings(with_credentials=with_credentials, organization=given.get("organization"))
+
+
+def connect(given: Mapping[str, Any]) -> ApiSession:
+    """A session for a command that a person looks on."""
+    from ..api.session import connect
+
+    settings = settings_of(given, with_credentials=True)
+    return connect(settings, stop=stop_on_signals(), max_wait=LOOK_WAIT)
 
 
 def open_existing(target: Target, lock_wait: float, stop: threading.Event | None = None) -> SupportsPipeline:
-    """A pipeline for queries on the destination; see `Target.existing`.
-
-    Args:
-        target: The destination.
-        lock_wait: Seconds to wait for a program that has the DuckDB file open.
-        stop: Ends the wait; None for a command that a signal interrupts at once.
-
-    Raises:
-        ConfigurationError: The file does not exist.
-    """
+    """A pipeline for queries on the destination; `stop` ends a wait for the DuckDB file. See `Target.existing`."""
     clock = SystemClock(stop)
     return target.existing(clock, Budget(clock, stop=stop), lock_wait, read_only=True)
 
@@ -84,9 +77,6 @@ def read_existing(target: Target) -> Iterator[tuple[SupportsPipeline, Path | Non
     """A pipeline for queries on a dataset that exists, all by one connection.
 
     While another program writes to the DuckDB file, its read copy is used, if a sync has made one.
-
-    Args:
-        target: The destination.
 
     Yields:
         The pipeline, and the copy that it reads; None for the destination itself.
@@ -177,42 +167,3 @@ def stop_on_signals(announce: bool = True) -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, receive)
     return stop
-
-
-def guarded(
-    work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None, log_json: bool = False
-) -> NoReturn:
-    """Run a command; turn errors into a message and an exit code, and into a traceback with --debug.
-
-    Args:
-        work: The command; returns the exit code.
-        as_json: Print one JSON object on stdout, errors included.
-        debug: Log each request; show tracebacks.
-        reporter: Reports the result; None for one that only prints errors.
-        log_json: Log JSON lines.
-    """
-    from .reporter import Reporter
-
-    reporter = reporter or Reporter("", {"as_json": as_json})
-    redact_logging()
-    console.log_to_stderr(debug, reporter.quiet, log_json, waits_on_stdout=not (reporter.as_json or debug or log_json))
-    try:
-        from ..config.settings import check_configuration
-
-        resume_garbage_collection()  # dlt is imported now, by the settings.
-        reporter.open()
-        check_configuration()
-        with private_files():
-            code = work()
-    except AutomatumError as error:
-        if debug:
-            logging.getLogger("automatum").exception("%s", type(error).__name__)
-        code = reporter.failed(error)
-    except KeyboardInterrupt:
-        code = reporter.failed(Interrupted("Interrupted.", "Run the command again."))
-    except Exception as error:
-        if debug:
-            logging.getLogger("automatum").exception("unexpected")
-        code = reporter.broke(error)
-    reporter.notify()
-    raise typer.Exit(code)

@@ -7,20 +7,19 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from ..core.clock import format_age, format_duration, instant
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
-from ..core.errors import AutomatumError
 from ..core.result_line import describe_verdict
 from ..core.text import plural
 from . import console
 from .console import say_command, say_text
-from .tables import Cell, TextTable
+from .tables import Cell, TextTable, show_counts
 
 if TYPE_CHECKING:
     from automatum_sandbox import Serving
@@ -34,41 +33,8 @@ _WORDS = frozenset({"verdict", "state", "scope", "note", "rule", "scopes", "name
 Figures = Mapping[str, Any]
 
 
-class Result(Protocol):
-    """What a command returns."""
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the process."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as one JSON object."""
-
-
-def finish(result: Result, as_json: bool, show: Callable[[Figures], None]) -> int:
-    """Print a result; returns the exit code.
-
-    Args:
-        result: The result. Its `errors`, if it has any, go to stderr.
-        as_json: Print it as JSON.
-        show: Draws the figures of the result.
-    """
-    figures = result.to_json()
-    console.say(figures, as_json, lambda: show(figures))
-    errors: list[AutomatumError] = getattr(result, "errors", [])
-    for error in errors:
-        console.show_error(error)
-    return result.exit_code
-
-
 def show_rows(first: str, rows: Mapping[str, Figures], *columns: str) -> None:
-    """A table with a line for each row.
-
-    Args:
-        first: Heading of the names of the rows.
-        rows: Name to figures.
-        columns: Keys of the figures, which are the headings, too.
-    """
+    """A table with a line for each row; the columns are keys of its figures, and headings."""
     table = TextTable(first, *columns, words=[one for one in columns if one in _WORDS])
     for name, row in rows.items():
         table.add(name, *(_cell(column, row.get(column)) for column in columns))
@@ -191,6 +157,8 @@ def show_check(figures: Figures) -> None:
             "automatum apps update ID --scope SCOPE"
         )
     say_text(f"Push usage: {'yes' if figures['can_push'] else 'no, it needs the scope write:metering'}")
+    for name, problem in figures["applications"].items():
+        say_text(f"Application {name}: {problem or 'ok'}")
     show_rows("window", {row["window"]: row for row in figures["windows"]}, "used", "limit")
     if figures["ok"]:
         say_text("Next: automatum sync. Before, automatum sync --dry-run shows what it costs.")
@@ -253,7 +221,7 @@ def show_discovery(figures: Figures) -> None:
 
 def show_demo(figures: Figures) -> None:
     """What the demo did and found, with the SQL of each answer and commands that can be pasted."""
-    show_rows("table", {name: {"rows": rows} for name, rows in figures["rows"].items()}, "rows")
+    show_counts("table", "rows", figures["rows"])
     say_text("Then some rows were changed at the API, and synced again:")
     show_rows("table", figures["second_sync"]["tables"], "requests", "inserted", "updated", "deleted", "unchanged")
     for answer in figures["answers"]:
@@ -261,7 +229,7 @@ def show_demo(figures: Figures) -> None:
         for row in answer["rows"]:
             table.add(*(str(value) for value in row))
         table.show()
-        say_text(answer["sql"])
+        say_text(answer["sql"] + "\n")
     say_text(
         f"{plural(figures['requests'], 'request')} in {figures['seconds']:.1f} s to {figures['api']}, the sandbox: a "
         "local server that behaves like the API."
@@ -287,12 +255,9 @@ def show_sandbox(served: Serving) -> None:
     console.out.print("\n".join([*exports, "automatum sync"]), soft_wrap=True)
 
 
-def show_forgotten(figures: Mapping[str, Any]) -> None:
+def show_forgotten(figures: Figures) -> None:
     """What `automatum forget` changed or would change, and what it does not reach."""
-    table = TextTable("table", "rows")
-    for name, count in figures["rows"].items():
-        table.add(name, f"{count:,}")
-    table.show()
+    show_counts("table", "rows", figures["rows"])
     if figures["confirmed"]:
         say_text(f"Personal data of {figures['customer_id']} is removed, and stays so in later syncs. Not reached:")
     else:

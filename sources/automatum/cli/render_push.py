@@ -10,7 +10,7 @@ from typing import Any
 from ..core.text import plural
 from ..metering.model import format_decimal, format_money
 from .console import say_text
-from .tables import TextTable
+from .tables import TextTable, show_counts
 
 MOST_SHOWN = 20
 """Longest list that is shown in full; --json has all rows."""
@@ -62,16 +62,10 @@ def show_push(figures: Mapping[str, Any]) -> None:
 
 
 def _show_cost(figures: Mapping[str, Any], dry: bool) -> None:
-    charged = money(figures["charged"])
-    if not dry:
-        tokens = f" and {figures['token_requests']:,} for a token" if figures["token_requests"] else ""
-        say_text(f"Charged {charged} in {plural(figures['requests'], 'request')}{tokens}. Ledger: {figures['ledger']}")
-        return
-    minutes = round((figures["forecast"] or {}).get("seconds", 0) / 60)
-    time = plural(minutes, "minute") if minutes < 120 else plural(round(minutes / 60), "hour")
-    takes = f", which takes about {time} at the rate limit" if minutes else ""
-    requests = plural(figures["requests_needed"], "request")
-    say_text(f"Would charge {charged} in {requests}{takes}. Ledger: {figures['ledger']}")
+    charged = f"{'Would charge' if dry else 'Charged'} {money(figures['charged'])}"
+    requests = plural(figures["requests_needed" if dry else "requests"], "request")
+    tokens = f" and {figures['token_requests']:,} for a token" if not dry and figures["token_requests"] else ""
+    say_text(f"{charged} in {requests}{tokens}. Ledger: {figures['ledger']}")
 
 
 def show_status(figures: Mapping[str, Any]) -> None:
@@ -90,13 +84,13 @@ def show_status(figures: Mapping[str, Any]) -> None:
         say_text(f"  why: {item['why']}")
         if item["command"]:
             say_text(f"  {item['command']}" + (f"    ({item['hint']})" if item["hint"] else ""))
-    if len(figures["open"]) > MOST_SHOWN:
-        say_text(f"  and {len(figures['open']) - MOST_SHOWN:,} more; --json lists all")
-    columns = ["amounts", "over_billed"] if figures["over_billed"] else ["amounts"]
-    table = TextTable("open", "number", "amount", *(["over-billed"] if figures["over_billed"] else []))
+    _show_left_out(figures["open"])
+    columns = {"amount": figures["amounts"]}
+    if figures["over_billed"]:
+        columns["over-billed"] = figures["over_billed"]
+    table = TextTable("open", "number", *columns)
     for kind, number in figures["unresolved"].items():
-        sums = [figures[name].get(kind) for name in columns]
-        table.add(kind, f"{number:,}", *(money(one) if one else "" for one in sums))
+        table.add(kind, f"{number:,}", *(money(sums[kind]) if sums.get(kind) else "" for sums in columns.values()))
     if len(table):
         table.show()
     else:
@@ -159,20 +153,6 @@ def show_figures(figures: Mapping[str, Any]) -> None:
         say_text(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
 
 
-def show_loaded(loaded: Mapping[str, int]) -> None:
-    """Tables and their numbers of rows."""
-    show_counts("table", "rows", loaded)
-
-
-def show_counts(first: str, second: str, counts: Mapping[str, int]) -> None:
-    """A table of names and numbers; nothing if there are none."""
-    table = TextTable(first, second)
-    for name, number in counts.items():
-        table.add(name, f"{number:,}")
-    if len(table):
-        table.show()
-
-
 def show_list(title: str, rows: Iterable[str]) -> None:
     """The first rows, indented, and how many more there are; nothing without a row."""
     found: Sequence[str] = list(rows)
@@ -181,6 +161,10 @@ def show_list(title: str, rows: Iterable[str]) -> None:
     say_text(f"{title}:")
     for row in found[:MOST_SHOWN]:
         say_text(f"  {row}")
+    _show_left_out(found)
+
+
+def _show_left_out(found: Sequence[object]) -> None:
     if len(found) > MOST_SHOWN:
         say_text(f"  and {len(found) - MOST_SHOWN:,} more; --json lists all")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -48,11 +48,7 @@ class TextTable:
         return len(self._rows)
 
     def add(self, *cells: Cell) -> None:
-        """Add a row.
-
-        Args:
-            cells: As many as there are headings.
-        """
+        """Add a row, with as many cells as there are headings."""
         self._rows.append([Text(printable(one)) if isinstance(one, str) else one for one in cells])
 
     def show(self) -> None:
@@ -92,3 +88,12 @@ class TextTable:
                 if cell.plain
             ]
             out.print(Padding(Text("; ").join(pairs), (0, 0, 0, 2)))
+
+
+def show_counts(first: str, second: str, counts: Mapping[str, int]) -> None:
+    """A table of names and numbers; nothing if there are none."""
+    table = TextTable(first, second)
+    for name, number in counts.items():
+        table.add(name, f"{number:,}")
+    if len(table):
+        table.show()

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
+from ..config.base_url import url_problem
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError
-from ..core.network import is_loopback
 from ..core.redaction import Secret, redact, register_url
 from ..core.text import printable
 
@@ -32,7 +32,6 @@ class Webhook:
     Args:
         url: https; http only on loopback. Its path and query are taken for a secret, as they are with Slack, and
             redacted in all logs.
-        key: The setting or option that the URL comes from.
         clock: Time.
         timeout: Seconds to wait for a connection, and for each part of a response.
 
@@ -40,15 +39,13 @@ class Webhook:
         ConfigurationError: Not a URL, or a URL that would send the notification unencrypted.
     """
 
-    def __init__(self, url: Secret, key: str = KEY, *, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: Secret, *, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._url = url
         register_url(url.reveal(), webhook=True)
-        if problem := _problem(url):
-            raise ConfigurationError(
-                key, f"{problem}.", "Write it like https://hooks.slack.com/services/...; http is for loopback only."
-            )
+        if problem := url_problem(url.reveal()):
+            raise ConfigurationError(KEY, f"{problem}.", "Write it like https://hooks.slack.com/services/...")
 
     def post(self, text: str, end: str = "") -> str | None:
         """Send a line of text, again after a failure, without following redirects. Raises nothing.
@@ -90,20 +87,6 @@ class Webhook:
         if isinstance(answer, HttpFailure):
             return redact(answer.detail)
         return None if 200 <= answer.http_status < 300 else f"answered {answer.http_status}"
-
-
-def _problem(url: Secret) -> str:
-    """What is wrong with a URL; it is parsed here, so that no frame of an error shows it."""
-    try:
-        parts = urlsplit(url.reveal())
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "not a URL"
-    if parts.scheme not in ("http", "https") or not host:
-        return "not a URL"
-    if parts.username or parts.password:
-        return "a URL with credentials in it, and a webhook's secret is in its path or query"
-    return "http:// would send it in the clear" if parts.scheme == "http" and not is_loopback(host) else ""
 
 
 def _with_end(url: Secret, end: str) -> Secret:

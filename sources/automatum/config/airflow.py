@@ -31,9 +31,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from ..core.errors import ConfigurationError
-from ..core.redaction import register_secret, reveal, sealed
-from ..core.secret_values import secrets_in
-from .dlt_internals import BaseDocProvider, provider_first, replace_document
+from ..core.redaction import register_secret, reveal, sealed, secrets_in
+from .dlt_internals import BaseDocProvider, provider_first
 from .lookup import SECTIONS
 
 PROVIDER = "Airflow connections and variables"
@@ -75,7 +74,6 @@ class AirflowProvider(BaseDocProvider):
     supports_secrets = True
 
     def __init__(self, organization: str | None = None) -> None:
-        super().__init__({})
         self._organization = organization
         self.warehouse = AirflowWarehouse()
         self.reload()
@@ -101,7 +99,7 @@ class AirflowProvider(BaseDocProvider):
         document: Document = {}
         for one in found:
             _merge(document, orjson.loads(orjson.dumps(one, reveal)))
-        replace_document(self, document)
+        super().__init__(document)
         for secret in set(secrets_in(document)):
             _mask(secret)
 

@@ -27,19 +27,25 @@ def server_url(url: str, key: str, example: str) -> str:
     Raises:
         ConfigurationError: It is not an absolute URL, has credentials, or is plain http to another machine.
     """
+    if problem := url_problem(url):
+        raise ConfigurationError(key, f"{problem}.", example)
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def url_problem(url: str) -> str:
+    """Why secrets must not be sent to the server of a URL; empty if they may. No error shows a URL that is secret."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host, parts = None, urlsplit("")
+        return "not a URL"
     if parts.scheme not in _PORTS or not host:
-        raise ConfigurationError(key, "not a URL.", example)
+        return "not a URL"
     if parts.username or parts.password:
-        raise ConfigurationError(key, "a URL with credentials in it.", example)
-    if parts.scheme == "http" and not is_loopback(host):
-        step = "Use https:// (loopback excepted)."
-        raise ConfigurationError(key, f"http:// to {host} would send secrets in the clear.", step)
-    return f"{parts.scheme}://{parts.netloc}"
+        return "a URL with credentials in it"
+    clear = parts.scheme == "http" and not is_loopback(host)
+    return f"http:// to {host} would send secrets in the clear; https:// does not" if clear else ""
 
 
 def validated_base_url(url: str) -> str:
@@ -73,9 +79,6 @@ def host_key(base_url: str) -> str:
     """Name of the API in the keys of the rate limiter's state: host, port unless it is the usual one, and path.
 
     Two paths of one gateway are two APIs. Without a path, the name is that of earlier versions.
-
-    Args:
-        base_url: A validated URL.
     """
     parts = urlsplit(base_url)
     port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
@@ -83,11 +86,7 @@ def host_key(base_url: str) -> str:
 
 
 def file_key(base_url: str) -> str:
-    """Name of the API in the names of files. Without a path, it is that of earlier versions.
-
-    Args:
-        base_url: A validated URL.
-    """
+    """Name of the API in the names of files. Without a path, it is that of earlier versions."""
     parts = urlsplit(base_url)
     host = parts.netloc.replace(":", "-")
     if not parts.path:

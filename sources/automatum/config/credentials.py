@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from ..core.errors import ConfigurationError
-from ..core.redaction import Secret
+from ..core.redaction import Secret, reveal
 from .airflow import AirflowProvider
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvider, project_folder
-from .lookup import CREDENTIALS, SECTIONS, clean, describe_places, find, look_up, opaque
+from .lookup import APPLICATIONS, CREDENTIALS, SECTIONS, clean, describe_places, find, look_up, opaque
 from .organizations import refuse_shared_application, section_of
 from .toml_files import TomlSection, settings_providers
 from .vaults.store import VaultProvider, VaultSecret, parse_vault_address, register_vault_provider
@@ -28,6 +29,8 @@ _reloading = threading.Lock()
 
 def find_credentials(given: Mapping[str, Any], *sections: tuple[str, ...]) -> dict[str, Any]:
     """Client id and secret, and the section that both come from: None if the program passes one of them.
+
+    With them come the further applications in the same section.
 
     The vendor's variables are those of `sources.automatum` alone.
 
@@ -50,7 +53,31 @@ def find_credentials(given: Mapping[str, Any], *sections: tuple[str, ...]) -> di
                 raise _not_set(missing[0], section)
             origin = None if found else section
             found |= {key: value for key, value in values.items() if value}
-    return {**found, "credentials_from": origin}
+    more = given.get(APPLICATIONS)
+    if more is None and origin:
+        more = look_up(APPLICATIONS, list, origin)
+    return {**found, APPLICATIONS: more, "credentials_from": origin}
+
+
+def parse_applications(entries: Any, client_id: str) -> tuple[tuple[str, Secret], ...]:
+    """Client id and secret of each application in a list besides `client_id`.
+
+    Raises:
+        ConfigurationError: An entry is not valid, or two are the same application.
+    """
+    found: dict[str, Secret] = {}
+    for position, entry in enumerate(entries or ()):
+        key = f"{'.'.join(SECTIONS)}.{APPLICATIONS}[{position}]"
+        named = dict(entry) if isinstance(entry, Mapping) else {}
+        id_, secret = clean(str(named.get(CREDENTIALS[0]) or "")), opaque(named.get(SECRET))
+        if set(named) != set(CREDENTIALS) or not id_ or not isinstance(secret, Secret) or not secret:
+            del entries, entry, named  # A traceback must not show what may be a secret.
+            step = 'Write it as { client_id = "app_...", client_secret = "secret_..." }.'
+            raise ConfigurationError(key, "an application needs client_id and client_secret, and nothing else.", step)
+        if id_ == client_id or id_ in found:
+            raise ConfigurationError(key, f"{id_} is named twice.", "Name each application once: it has one limit.")
+        found[id_] = secret
+    return tuple(found.items())
 
 
 def configured_credential(key: str, section: tuple[str, ...]) -> str | Secret | None:
@@ -102,11 +129,13 @@ def credentials_of(organization: str, given: Mapping[str, Any]) -> dict[str, Any
     """
     found = find_credentials(given, section_of(organization))
     if "client_id" not in given:
-        refuse_shared_application(organization, found["client_id"])
+        more = parse_applications(found[APPLICATIONS], found["client_id"])
+        for client_id in (found["client_id"], *dict(more)):
+            refuse_shared_application(organization, client_id)
     return found
 
 
-def reload_credentials(section: tuple[str, ...] | None) -> tuple[str, Secret] | None:
+def reload_credentials(section: tuple[str, ...] | None, client_id: str = "") -> tuple[str, Secret] | None:
     """Read the client id and secret that are configured now, so that a rotated secret needs no restart.
 
     The environment of a process does not change, except for mounted secrets, which dlt reads each time. Everything else
@@ -114,6 +143,7 @@ def reload_credentials(section: tuple[str, ...] | None) -> tuple[str, Secret] | 
 
     Args:
         section: Section that those in use come from; None: the program passes them.
+        client_id: The application in use, which may be one of `applications`.
 
     Returns:
         Client id and secret; None if the configuration has none, or there is no section.
@@ -132,7 +162,8 @@ def reload_credentials(section: tuple[str, ...] | None) -> tuple[str, Secret] | 
             if error.key.endswith(CREDENTIALS):
                 return None
             raise
-        return found["client_id"], found[SECRET]
+        more = dict(parse_applications(found[APPLICATIONS], found["client_id"]))
+        return (client_id, more[client_id]) if client_id in more else (found["client_id"], found[SECRET])
 
 
 def _drop_cached(provider: ConfigProvider, section: tuple[str, ...]) -> None:
@@ -141,35 +172,22 @@ def _drop_cached(provider: ConfigProvider, section: tuple[str, ...]) -> None:
     elif isinstance(provider, VaultDocProvider):
         provider.clear_lookup_cache()
         # dlt looks up only what its document lacks, so remove the values from it.
-        for key in CREDENTIALS:
+        for key in (*CREDENTIALS, APPLICATIONS):
             provider.set_value(key, None, None, *section)
     elif isinstance(provider, SettingsTomlProvider):
         # Copy the credentials from the files. Other values stay, because a program may have set them.
         for location in provider.locations:
             found = TomlSection(Path(location), section).read() or {}
-            for key in CREDENTIALS:
+            for key in (*CREDENTIALS, APPLICATIONS):
                 value = found.get(key)
-                if isinstance(value, (str, Secret)):
-                    provider.set_value(key, value.reveal() if isinstance(value, Secret) else value, None, *section)
+                if isinstance(value, (str, Secret, list)):
+                    provider.set_value(key, orjson.loads(orjson.dumps(value, reveal)), None, *section)
             if found:
                 return
 
 
-@dataclass(frozen=True)
-class SecretSource:
-    """The place that a client secret was read from.
-
-    Attributes:
-        description: Names the source for a message. It holds no secret.
-        store: Writes a new secret there. None if the source cannot be written, such as the environment.
-    """
-
-    description: str
-    store: CredentialStore | None = None
-
-
-def find_secret_source(organization: str | None) -> SecretSource:
-    """Find the source of the client secret: the first provider of dlt that has it, or the vendor's variable.
+def find_secret_store(organization: str | None) -> CredentialStore | str:
+    """The store that the client secret was read from; a text that names it if it cannot be written, as a variable.
 
     Args:
         organization: Name of a configured organization; None if only one is configured.
@@ -181,21 +199,19 @@ def find_secret_source(organization: str | None) -> SecretSource:
     register_vault_provider()
     found = find(SECRET, Secret, section)
     if found is None:
-        return SecretSource("the environment variable AUTOMATUM_CLIENT_SECRET")
+        return "the environment variable AUTOMATUM_CLIENT_SECRET"
     secret, place = found
-    store: CredentialStore
     if isinstance(place.provider, VaultProvider) and (address := place.provider.address()):
-        store = address.for_organization(organization)
-        return SecretSource(store.description, store)
+        return address.for_organization(organization)
     if isinstance(place.provider, SettingsTomlProvider):
         for location in place.provider.locations:
             store = TomlSection(Path(location), section)
             if opaque((store.read() or {}).get(SECRET)) == secret:
-                return SecretSource(store.description, store)
-        return SecretSource("a value that this program set in dlt.secrets")
+                return store
+        return "a value that this program set in dlt.secrets"
     if place.is_variable:
-        return SecretSource(f"the environment variable or mounted secret {place.name}")
-    return SecretSource(f"dlt's provider {place.provider.name}")
+        return f"the environment variable or mounted secret {place.name}"
+    return f"dlt's provider {place.provider.name}"
 
 
 def open_store(text: str, organization: str | None) -> CredentialStore:

@@ -69,11 +69,6 @@ def document_of(provider: BaseDocProvider) -> Mapping[str, Any]:
     return provider._config_doc
 
 
-def replace_document(provider: BaseDocProvider, document: dict[str, Any]) -> None:
-    """Replace all settings that a provider holds."""
-    provider._config_doc = document
-
-
 def project_folder() -> Path:
     """The folder `.dlt` of the project."""
     return Path(active().settings_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ ONLY_TOP = ("organizations", "secrets_from", "notify_url", "webhook_secret")
 """Settings that are read from `sources.automatum` alone, not from the section of an organization or a clone."""
 _OF_DLT = ("data_writer", "destination", "extract", "incremental", "load", "max_table_nesting", "normalize", "schema")
 """Keys that dlt itself reads below the section of a source."""
-
+_OF_OTHERS = (*(f"automatum_{name}" for name in (*CREDENTIALS, "webhook_secret")), "automatum_port")
+"""Variables of the vendor, and of a service in Kubernetes."""
 _DOCUMENTED = "docs/configuration.md lists the settings."
 
 
@@ -38,6 +40,8 @@ def check_keys(names: Sequence[str], sections: Sequence[tuple[str, ...]] = ()) -
         if found:
             section = max(found, key=len)
             _check_key(place, section, [name for name in names if section == SECTIONS or name not in ONLY_TOP])
+        else:
+            _check_elsewhere(place, names)
 
 
 def _places() -> Iterator[Place]:
@@ -74,3 +78,22 @@ def _check_key(place: Place, section: tuple[str, ...], known: Sequence[str]) -> 
         step = f"Did you mean {write.format(meant.upper() if place.is_variable else meant)}?"
     problem = "was removed" if removed else "there is no such setting"
     raise ConfigurationError(name, f"{problem}{where}.", step)
+
+
+def _check_elsewhere(place: Place, names: Sequence[str]) -> None:
+    """Refuse a setting in a misspelt section, such as `[sources.automatun]` or `AUTOMATUM_HISTORY`."""
+    text = "__".join(place.path)
+    if text in _OF_OTHERS or any(one.startswith("automatum_") for one in place.path[:-1]):
+        return  # Such as [sources.automatum_eu], of a clone.
+    for section in SECTIONS:
+        word, _, below = re.split(r"([._]+|$)", text, maxsplit=1)
+        if nearest(word, [section]):
+            text = below
+        elif section == SECTIONS[-1]:
+            return
+    if meant := nearest(text.partition("__")[0], names):
+        write = ".".join((*SECTIONS, meant))
+        if place.is_variable:
+            write = write.replace(".", "__").upper()
+        where = "" if place.is_variable else f"; it is in {place.where}"
+        raise ConfigurationError(place.name, f"is not read{where}.", f"Did you mean {write}?")

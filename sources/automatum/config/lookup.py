@@ -17,8 +17,7 @@ from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedExcept
 from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
-from ..core.redaction import Secret, register_secret
-from ..core.secret_values import secrets_in
+from ..core.redaction import Secret, register_secret, sealed, secrets_in
 from .dlt_internals import (
     UNFILLED,
     ConfigProvider,
@@ -31,6 +30,8 @@ from .toml_files import locate, settings_providers, toml_paths
 
 SECTIONS: tuple[str, ...] = ("sources", "automatum")
 CREDENTIALS = ("client_id", "client_secret")
+APPLICATIONS = "applications"
+"""Further pairs of credentials, as a list. It is the only setting that holds secrets in its entries."""
 _TYPES = {
     bool: ("true or false", "true"),
     int: ("a whole number", "5"),
@@ -73,11 +74,6 @@ class Place:
 def look_up(key: str, kind: type, *sections: tuple[str, ...]) -> Any:
     """The value of a setting; None if it is not set.
 
-    Args:
-        key: Name of the setting.
-        kind: Its type.
-        *sections: Sections to look in, in order of precedence; none for `sources.automatum`.
-
     Raises:
         ConfigurationError: As in `find`, or the value is of another type.
     """
@@ -89,6 +85,7 @@ def look_up(key: str, kind: type, *sections: tuple[str, ...]) -> Any:
     if value is None and kind is not Secret:
         with suppress(ConfigValueCannotBeCoercedException):
             value = deserialize_value(key, given, kind)
+            value = sealed(value) if key == APPLICATIONS else value
     if value is None or not _fits(given, value, kind):
         given = value = None  # A traceback must not show what may be a secret.
         raise _wrong_type(place, key, kind)
@@ -115,7 +112,7 @@ def find(key: str, kind: type, *sections: tuple[str, ...]) -> tuple[Any, Place] 
             if value is None:
                 continue
             place = Place(provider, (*section, key), name)
-            if kind is Secret and not provider.supports_secrets:
+            if (kind is Secret or key == APPLICATIONS) and not provider.supports_secrets:
                 raise ConfigurationError(
                     ".".join(place.path),
                     f"is a secret, and is in {place.where}, which is not for secrets.",
@@ -132,6 +129,8 @@ def _ask(provider: ConfigProvider, key: str, kind: type, section: tuple[str, ...
         value = opaque(value) if kind is Secret else clean(value)
     elif value is not None and kind is Secret:
         value = False  # Of another type; a traceback must not show it.
+    elif key == APPLICATIONS:
+        value = sealed(value)
     return (None if value is None or value == "" or value == Secret("") else value), name
 
 

@@ -20,12 +20,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
 
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
-from .dlt_internals import EnvironProvider, SettingsTomlProvider
-from .lookup import SECTIONS, Place, look_up
+from .airflow import AirflowProvider
+from .dlt_internals import ConfigProvider, EnvironProvider, SettingsTomlProvider, deserialize_value
+from .lookup import APPLICATIONS, CREDENTIALS, SECTIONS, Place, clean, look_up
 from .toml_files import settings_providers
 
 KEY = "sources.automatum.organizations"
@@ -74,10 +78,10 @@ def section_of(organization: str | None) -> tuple[str, ...]:
 
 
 def refuse_shared_application(organization: str, client_id: str) -> None:
-    """Refuse an OAuth application that another organization has, too.
+    """Refuse an OAuth application that another organization has, too, alone or in a pool.
 
-    Its token reads the data of one organization, which would be loaded, and billed, under two names (I5). Vaults are
-    not asked: one organization must not need access to the secrets of another.
+    Its token reads the data of one organization, which would be loaded, and billed, under two names (I5). Vaults, and
+    Airflow's connections of others, are not asked: one organization must not need access to the secrets of another.
 
     Raises:
         ConfigurationError: Another organization at the same host has it.
@@ -86,15 +90,31 @@ def refuse_shared_application(organization: str, client_id: str) -> None:
         if other == organization or _host_of(other) != _host_of(organization):
             continue
         for provider in settings_providers():
-            if isinstance(provider, (EnvironProvider, SettingsTomlProvider)):
-                value, name = provider.get_value("client_id", str, "", *SECTIONS, other)
-                if value and str(value).strip() == client_id:
+            for key in (CREDENTIALS[0], APPLICATIONS):
+                found, name = _client_ids(provider, key, other)
+                if client_id in found:
                     raise ConfigurationError(
-                        ".".join((*section_of(organization), "client_id")),
+                        ".".join((*section_of(organization), CREDENTIALS[0])),
                         f"{client_id} is the OAuth application of the organization {other}, too "
-                        f"({Place(provider, (*section_of(other), 'client_id'), name).where}).",
+                        f"({Place(provider, (*section_of(other), key), name).where}).",
                         "Create an OAuth application in each organization, or remove one of the two entries.",
                     )
+
+
+def _client_ids(provider: ConfigProvider, key: str, organization: str) -> tuple[set[str], str]:
+    """The client ids that a provider has of an organization under a key, and the name of the key there.
+
+    A list that is not valid has none: it is refused where it is used. No secret leaves this function (I6).
+    """
+    if not isinstance(provider, (EnvironProvider, SettingsTomlProvider, AirflowProvider)):
+        return set(), key
+    value, name = provider.get_value(key, str if key == CREDENTIALS[0] else list, "", *SECTIONS, organization)
+    if key == CREDENTIALS[0]:
+        return {clean(str(value or ""))}, name
+    with suppress(ConfigValueCannotBeCoercedException):
+        value = deserialize_value(key, value, list) if isinstance(value, str) else value
+    entries = value if isinstance(value, list) else ()
+    return {clean(str(one.get(CREDENTIALS[0]))) for one in entries if isinstance(one, Mapping)}, name
 
 
 def _host_of(organization: str) -> str:

@@ -22,12 +22,12 @@ from dlt.common.typing import TSecretStrValue
 
 from ..core.clock import parse_duration, utc
 from ..core.errors import ConfigurationError
-from ..core.redaction import Secret
+from ..core.redaction import Secret, sealed
 from ..core.suggest import suggestion
 from .base_url import DEFAULT_BASE_URL, validated_base_url
-from .credentials import credentials_of, find_credentials
+from .credentials import credentials_of, find_credentials, parse_applications
 from .known_keys import ONLY_TOP, check_keys
-from .lookup import SECTIONS, clean, look_up, opaque
+from .lookup import APPLICATIONS, SECTIONS, clean, look_up, opaque
 from .organizations import KEY as ORGANIZATIONS
 from .organizations import configured_organizations, organization_names, section_of
 from .removed_settings import REMOVED_SETTINGS
@@ -46,6 +46,8 @@ EARLIEST = date(2000, 1, 1)
 _CHOICES = {"deletes": ("soft", "hard", "ignore")}
 _LEAST = {"lookback_days": 0, "metering_grace_minutes": 0, "metering_max_amount": 0}
 _POSITIVE = ("report_window_days", "request_timeout")
+_MOST = 100_000
+"""Days, minutes or seconds: more make a date that Python does not have."""
 
 
 @dataclass
@@ -79,6 +81,8 @@ class AutomatumSettings(_Origin):
     Attributes:
         client_id: OAuth client id (`app_...`); else `AUTOMATUM_CLIENT_ID`.
         client_secret: OAuth client secret (`secret_...`); else `AUTOMATUM_CLIENT_SECRET`.
+        applications: Further OAuth applications of the organization, over which a sync spreads its requests: a list of
+            `client_id` and `client_secret`.
         secrets_from: Vault with the credentials, if neither the environment nor `secrets.toml` has them:
             `aws-secretsmanager://REGION/NAME` or `vault://HOST/MOUNT/PATH`.
         base_url: Root of the API, without `/api/v1`; behind a gateway with its path. https, except on loopback.
@@ -90,7 +94,7 @@ class AutomatumSettings(_Origin):
         plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS, such as `["redis"]`.
         ledger_url: Ledger of the push: `sqlite:////path` or `postgresql://user:password@host/database`; by default a
             file in your data folder, for each API host and organization.
-        metering: Path and names of another form of the metering body: `path`, `fields`.
+        metering: Path of the entitlement in the metering body, which is assumed: `entitlement_id`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         metering_max_amount: Money, in each currency, above which a push sends nothing.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
@@ -102,7 +106,6 @@ class AutomatumSettings(_Origin):
         personal: What is done to a column before anything is written: `"customers.email" = "hash"` or `"drop"`.
         personal_key: Key of the hashes of `personal`, of 16 characters or more.
         deletes: Rows that are gone: `soft` sets `_deleted_at`, `hard` removes them, `ignore` leaves them.
-        accept_organization: Id to which Automatum has changed that of the organization whose rows the dataset has.
         max_age: Age of a table's last complete sync above which it is too old, such as `26h` (`min`, `h`, `d`).
         history: Keep each version of each row in `<table>_history`.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
@@ -113,6 +116,7 @@ class AutomatumSettings(_Origin):
 
     client_id: str = ""
     client_secret: Secret = field(default=Secret(""))
+    applications: list[Any] | None = None
     secrets_from: str | None = None
     base_url: str = DEFAULT_BASE_URL
     application_limits: list[Any] | None = None
@@ -133,7 +137,6 @@ class AutomatumSettings(_Origin):
     personal: dict[str, Any] | None = None
     personal_key: Secret | None = None
     deletes: str = "soft"
-    accept_organization: str | None = None
     max_age: str | None = None
     history: bool = False
     lookback_days: int = 35
@@ -149,6 +152,7 @@ class AutomatumSettings(_Origin):
         if self.secrets_from:
             parse_vault_address(self.secrets_from)
         self.base_url = validated_base_url(self.base_url)
+        self.pool()
         self.app_limits()
         self.first_day()
         self.max_age_seconds()
@@ -156,12 +160,18 @@ class AutomatumSettings(_Origin):
             self._check(getattr(self, name) in choices, name, f"is none of {', '.join(filter(None, choices))}")
         for name, least in _LEAST.items():
             value = least if getattr(self, name) is None else getattr(self, name)
-            self._check(least <= value < math.inf, name, f"is below {least} or not finite")
+            most, beyond = (math.inf, "not finite") if name == "metering_max_amount" else (_MOST, f"{_MOST:,} or more")
+            # Not a number is no equal of itself, and a decimal one cannot be compared.
+            self._check(value == value and least <= value < most, name, f"is below {least}, {beyond}, or no number")
         for name in _POSITIVE:
             value = 1 if getattr(self, name) is None else getattr(self, name)
-            self._check(0 < value < math.inf, name, "is not above 0, or not finite")
+            self._check(0 < value < _MOST, name, f"is not above 0, {_MOST:,} or more, or no number")
         for name in ("tables", "metering_yes_words"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
+
+    def pool(self) -> tuple[tuple[str, Secret], ...]:
+        """Client id and secret of each of `applications`."""
+        return parse_applications(self.applications, self.client_id)
 
     def app_limits(self) -> Limits:
         """Rate limits of the OAuth application: pairs of requests and seconds."""
@@ -169,9 +179,9 @@ class AutomatumSettings(_Origin):
             return APPLICATION_LIMITS
         try:
             limits = tuple((int(requests), float(seconds)) for requests, seconds in self.application_limits)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             limits = ()
-        if not limits or any(requests < 1 or seconds <= 0 for requests, seconds in limits):
+        if not limits or any(requests < 1 or not 0 < seconds < 10**9 for requests, seconds in limits):
             raise ConfigurationError(
                 "sources.automatum.application_limits",
                 "not a list of [requests, seconds].",
@@ -196,11 +206,7 @@ class AutomatumSettings(_Origin):
         return max(1, int(min(requests * 3600 / seconds for requests, seconds in self.app_limits()) / 4))
 
     def first_day(self, today: date | None = None) -> date:
-        """First day (UTC) of the reports.
-
-        Args:
-            today: The day to count back from; None for today.
-        """
+        """First day (UTC) of the reports. Without `since` it is counted back from today."""
         if self.since is None:
             return (today or utc(time.time()).date()) - timedelta(days=DEFAULT_DAYS)
         try:
@@ -227,15 +233,7 @@ class AutomatumSettings(_Origin):
 
 
 def parse_age(text: str, key: str) -> float:
-    """Seconds of an age such as `90min`, `26h` or `2d`.
-
-    Args:
-        text: The age.
-        key: Setting or option that the error names.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
+    """Seconds of an age such as `90min`, `26h` or `2d`; another text is refused under the name `key`."""
     if (seconds := parse_duration(text)) is None:
         raise ConfigurationError(key, f"{text!r} is not an age.", "Write it as 90min, 26h or 2d.")
     return seconds
@@ -268,8 +266,7 @@ class InitSettings(BaseConfiguration):
 def check_configuration(*sections: tuple[str, ...]) -> None:
     """Check that the TOML files can be read and that each setting in them and in the environment has a known name.
 
-    Args:
-        *sections: Sections that are read besides `sources.automatum`.
+    `sections` are those that are read besides `sources.automatum`.
 
     Raises:
         ConfigurationError: See `config.known_keys`.
@@ -308,7 +305,7 @@ def resolve_settings(
             "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
         )
     if not with_credentials:
-        values = {"client_id": "-", "client_secret": Secret("-"), **values}
+        values = {"client_id": "-", "client_secret": Secret("-"), APPLICATIONS: None, **values}
     elif organization is not None:
         values = {**values, **credentials_of(organization, values)}
     else:
@@ -343,7 +340,8 @@ def settings_from(explicit: Mapping[str, Any], *groups: Sequence[tuple[str, ...]
 
 def _sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values with the secrets among them as `Secret`."""
-    return {name: opaque(value) if _KINDS.get(name) is Secret else value for name, value in values.items()}
+    found = {name: opaque(value) if _KINDS.get(name) is Secret else value for name, value in values.items()}
+    return {**found, APPLICATIONS: sealed(found[APPLICATIONS])} if APPLICATIONS in found else found
 
 
 def find_notify_url() -> Secret | None:

@@ -117,9 +117,7 @@ class TomlSection:
     def __init__(self, path: Path, sections: tuple[str, ...]) -> None:
         self.path, self._sections = path, sections
 
-    @property
-    def description(self) -> str:
-        """Name of the store for a message: the file and the section."""
+    def __str__(self) -> str:
         return f"{self.path} [{'.'.join(self._sections)}]"
 
     def read(self) -> dict[str, Any] | None:
@@ -181,7 +179,7 @@ class TomlSection:
         except OSError as error:
             failed = error.strerror or type(error).__name__
         except (KeyError, TypeError, TOMLKitError):
-            raise ConfigurationError(self.description, "one of these is not a table.") from None
+            raise ConfigurationError(str(self), "one of these is not a table.") from None
         if failed:
             step = "Make the file writable, or name another file."
             raise ConfigurationError(str(self.path), f"cannot be written: {failed}.", step)

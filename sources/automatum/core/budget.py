@@ -51,28 +51,25 @@ class Budget:
     @property
     def over(self) -> bool:
         """Whether the run was told to stop, or its time is over."""
-        left = self.remaining_seconds()
-        return (self._stop is not None and self._stop.is_set()) or (left is not None and left <= 0)
+        return (self._stop is not None and self._stop.is_set()) or self.remaining_seconds() == 0
 
     def check(self) -> None:
         """Raise `BudgetSpent` if the run was told to stop or its time is over."""
         if self._stop is not None and self._stop.is_set():
             raise BudgetSpent("The run was told to stop.", _RUN_AGAIN)
-        left = self.remaining_seconds()
-        if left is not None and left <= 0:
+        if self.over:
             raise BudgetSpent(f"The run's time of {self._max_seconds:g} seconds is over.", _RUN_AGAIN)
 
     def check_request(self) -> None:
         """Raise `BudgetSpent` if no further API request may be sent. Counts nothing."""
         self.check()
-        with self._lock:
-            self._check_count()
+        if self.remaining_requests == 0:
+            raise BudgetSpent(f"The run's budget of {plural(self._max_requests or 0, 'request')} is spent.", _RUN_AGAIN)
 
     def charge_request(self) -> None:
         """Count an API request before it is sent; raise `BudgetSpent` instead if it exceeds the limit."""
-        self.check()
         with self._lock:
-            self._check_count()
+            self.check_request()
             self.requests += 1
 
     def charge_token_request(self) -> None:
@@ -92,10 +89,6 @@ class Budget:
         while (left := end - self._clock.monotonic()) > 0:
             self._clock.sleep(wait_slice(left, self))
             self.check()
-
-    def _check_count(self) -> None:
-        if self._max_requests is not None and self.requests >= self._max_requests:
-            raise BudgetSpent(f"The run's budget of {plural(self._max_requests, 'request')} is spent.", _RUN_AGAIN)
 
 
 def wait_slice(wait: float, budget: Budget) -> float:

@@ -180,18 +180,3 @@ class Endpoint:
     def key_with(self, *names: str) -> tuple[str, ...]:
         """These columns, and `organization_id` before them where the table holds several organizations."""
         return (ORGANIZATION, *names) if self.by_organization else names
-
-
-@dataclass(frozen=True)
-class MeteringForm:
-    """How the API takes usage: `POST /api/v1/metering`, as documented in `guide/api-integration`.
-
-    Attributes:
-        path: Below `/api/v1/`, without a leading slash.
-        fields: Our name of a field of the body to its dotted path there. A field that is not in it is not sent.
-        usage_fields: The same for the fields of one usage, in the order in which they are sent.
-    """
-
-    path: str
-    fields: Mapping[str, str]
-    usage_fields: Mapping[str, str]

@@ -17,8 +17,8 @@
     │   └── Busy                          another process holds the pipeline or the DuckDB file
     ├── Interrupted                  130  a second signal ended the run at once
     ├── Fault                         70  a defect of the connector in the sync of one table or organization
-    ├── QuotaUnreachable              69  the Redis server that counts the requests does not answer
-    ├── VaultUnreachable              69  the vault does not answer, or is sealed
+    ├── ServerUnreachable             69  the vault, or the Redis server that counts the requests, does not answer
+    ├── DiskFull                      69  a file has no space
     ├── SecretNotKept                 69  a regenerated secret could not be stored
     └── DestinationError              69  the destination refuses, cannot be reached, or failed while loading
         └── PackageRefused                the destination refuses rows; they are set aside and read again
@@ -70,7 +70,7 @@ class AutomatumError(Exception):
         next_step: What to do next; empty if there is nothing to add.
 
     Attributes:
-        exit_code: Exit code of a process that this error ends.
+        exit_code: Exit code of a process that this error ends: 69, unless its class says otherwise.
     """
 
     exit_code: ClassVar[int] = EXIT_UNREACHABLE
@@ -111,27 +111,17 @@ class ConfigurationError(AutomatumError):
 
 
 class AccessError(AutomatumError):
-    """The API refuses access.
-
-    The cause is the credentials, the scopes of the OAuth application, or the plan of the organization. A retry does not
-    help; change the access first.
-    """
+    """The API refuses access, because of the credentials, the scopes, or the organization's plan."""
 
     exit_code = EXIT_ACCESS
 
 
 class CredentialsRefused(AccessError):
-    """The API does not accept the client id or the client secret.
-
-    Verify both. They stop working when the application is deleted or its secret is regenerated.
-    """
+    """The API does not accept the client id or the client secret."""
 
 
 class VaultDenied(AccessError):
-    """The vault refuses access to the secret that holds the credentials.
-
-    Log in to the vault again, or extend the policy so that it covers the secret that the message names.
-    """
+    """The vault refuses access to the secret that holds the credentials."""
 
 
 class ScopeMissing(AccessError):
@@ -164,37 +154,8 @@ class RequestError(AutomatumError):
         status: HTTP status, or the envelope's `code` where that is not 2xx. None if no response arrived.
         detail: The server's message, shortened and redacted; or the failure of the network.
         next_step: What to do next.
+        fields: The `errors` of the response as pairs of field and message.
     """
-
-    def __init__(self, method: str, path: str, status: int | None, detail: str, next_step: str = "") -> None:
-        self.method = method
-        self.path = path
-        self.status = status
-        self.detail = detail
-        answer = f"answered {status}: {detail}" if status is not None else f"gave no answer: {detail}"
-        super().__init__(f"{method} {path} {answer}.", next_step)
-
-
-class ApiUnreachable(RequestError):
-    """The API gave no usable response within the retries and the deadline.
-
-    Run again later. If it persists, check the network, a proxy, and `sources.automatum.base_url`. After a POST, the
-    outcome may be unknown; the message says so.
-    """
-
-    exit_code = EXIT_UNREACHABLE
-
-
-class RequestRefused(RequestError):
-    """The API understood the request and refused it. A retry does not help.
-
-    Correct what the message and `fields` name. The other arguments are those of `RequestError`.
-
-    Args:
-        fields: The `errors` of the response as pairs of field and message; empty if there were none.
-    """
-
-    exit_code = EXIT_UNREACHABLE
 
     def __init__(
         self,
@@ -205,8 +166,17 @@ class RequestRefused(RequestError):
         next_step: str = "",
         fields: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.fields = fields
-        super().__init__(method, path, status, detail, next_step)
+        self.method, self.path, self.status, self.detail, self.fields = method, path, status, detail, fields
+        answer = f"answered {status}: {detail}" if status is not None else f"gave no answer: {detail}"
+        super().__init__(f"{method} {path} {answer}.", next_step)
+
+
+class ApiUnreachable(RequestError):
+    """The API gave no usable response within the retries and the deadline. The outcome of a POST may be unknown."""
+
+
+class RequestRefused(RequestError):
+    """The API understood the request and refused it. A retry does not help: correct what message and `fields` name."""
 
 
 class NotThere(RequestRefused):
@@ -219,21 +189,13 @@ class NotThere(RequestRefused):
 
 
 class PlanDiffers(AutomatumError):
-    """The lines that a push would send are not those of the approved dry run. Nothing was sent.
-
-    Make a new dry run, and have its digest approved.
-    """
+    """The lines that a push would send are not those of the approved dry run. Nothing was sent."""
 
     exit_code = EXIT_INCOMPLETE
 
 
 class TooOld(AutomatumError):
-    """Data is older than it may be.
-
-    Args:
-        tables: The tables, each with its age.
-        most: The age that is allowed.
-    """
+    """Data is older than it may be. The message names the tables, each with its age, and the age that is allowed."""
 
     exit_code = EXIT_INCOMPLETE
 
@@ -253,12 +215,8 @@ class Unproven(AutomatumError):
 class MoreToDo(AutomatumError):
     """The run ended cleanly before its work was done.
 
-    What was read is loaded. Run again, at `resume_at` if it is set; the next run continues where this one ended.
-
-    Args:
-        message: Why the run ended.
-        next_step: What to do next.
-        resume_at: Epoch seconds from which a new run can proceed; None for at once.
+    What was read is loaded. Run again, at `resume_at` (epoch seconds) or at once if it is None; the next run continues
+    where this one ended.
     """
 
     exit_code = EXIT_MORE_TO_DO
@@ -273,24 +231,15 @@ class MoreToDo(AutomatumError):
 
 
 class BudgetSpent(MoreToDo):
-    """The run reached its own limit: `--max-requests`, `--max-minutes`, or a signal to stop.
-
-    Run again, or raise the limit.
-    """
+    """The run reached its own limit: `--max-requests`, `--max-minutes`, or a signal to stop."""
 
 
 class QuotaExhausted(MoreToDo):
-    """The API's rate limit requires a longer wait than this run allows.
-
-    Run again at `resume_at`, or allow a longer wait (`--max-wait`).
-    """
+    """The API's rate limit requires a longer wait than this run allows (`--max-wait`)."""
 
 
 class Busy(MoreToDo):
-    """Another process holds the pipeline or the DuckDB file for longer than the lock wait (I7).
-
-    Close the program that the message names, or wait longer (`--lock-wait`).
-    """
+    """Another process holds the pipeline or the DuckDB file for longer than the lock wait (`--lock-wait`, I7)."""
 
 
 class Interrupted(AutomatumError):
@@ -303,57 +252,36 @@ class Interrupted(AutomatumError):
 
 
 class Fault(AutomatumError):
-    """A defect of the connector that ended the sync of one table or organization, while the others continued.
-
-    Report it with the traceback of the log.
-    """
+    """A defect of the connector that ended the sync of one table or organization, while the others continued."""
 
     exit_code = EXIT_SOFTWARE
 
 
 def defect(error: Exception, where: str) -> Fault:
-    """The `Fault` for an exception that no part of the connector expects; at debug its traceback is logged.
-
-    Args:
-        error: The exception.
-        where: Table or organization that it ended.
-    """
+    """The `Fault` of an unexpected exception that ended a table or organization; at debug its traceback is logged."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.exception("%s", where)
     words = f"{type(error).__name__}: {redact(str(error))[:1000]}"
     return Fault(words, "This is a defect of the connector; --debug shows more.")
 
 
-class QuotaUnreachable(AutomatumError):
-    """The server that counts the requests of several machines cannot be reached, so no request is sent.
-
-    Start the Redis server, or correct `sources.automatum.quota_url`.
-    """
-
-    exit_code = EXIT_UNREACHABLE
+class ServerUnreachable(AutomatumError):
+    """The vault with the credentials, or the Redis server that counts the requests, gives no usable response."""
 
 
-class VaultUnreachable(AutomatumError):
-    """The vault that holds the credentials gives no usable response.
+class DiskFull(AutomatumError):
+    """A file cannot be written: its disk is full, or this user's share of it. A later run may find space."""
 
-    Check whether it is sealed or down, then the network and a proxy. Then run again.
-    """
-
-    exit_code = EXIT_UNREACHABLE
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "Free space on its disk, then run again.")
 
 
 class SecretNotKept(AutomatumError):
     """A client secret was regenerated, or may have been, and the new secret could not be stored.
 
-    Take the new secret from the file `kept_at` and store it by hand; then delete the file.
-
-    Args:
-        message: What went wrong.
-        next_step: What to do next.
-        kept_at: File that holds the new secret; None if no file holds it.
+    Take the new secret from the file `kept_at` (None if no file holds it), store it by hand, and delete the file.
     """
 
-    exit_code = EXIT_UNREACHABLE
     _in_json = ("kept_at",)
 
     def __init__(self, message: str, next_step: str = "", kept_at: str | None = None) -> None:
@@ -362,12 +290,7 @@ class SecretNotKept(AutomatumError):
 
 
 class DestinationError(AutomatumError):
-    """The destination refuses the connection, cannot be reached, or failed while loading.
-
-    Check its credentials and its state, then run again. The next sync loads what is missing.
-    """
-
-    exit_code = EXIT_UNREACHABLE
+    """The destination refuses the connection, cannot be reached, or failed while loading."""
 
 
 class PackageRefused(DestinationError):

@@ -27,9 +27,5 @@ def is_installed(module: str) -> bool:
 
 
 def install_command(*modules: str) -> str:
-    """The command that installs optional packages.
-
-    Args:
-        *modules: The names under which Python imports them, such as `redis`.
-    """
+    """The command that installs optional packages, of the names under which Python imports them."""
     return "pip install " + " ".join(f"'{_REQUIREMENTS[module]}'" for module in modules)

@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from .budget import Budget
 from .clock import Clock, instant
-from .errors import Busy, ConfigurationError
+from .errors import Busy
+from .private_files import writing
 
 logger = logging.getLogger("automatum")
 
@@ -88,11 +89,11 @@ def exclusive_lock(
     Raises:
         Busy: Another process held the lock for longer than `wait`.
         BudgetSpent: The run was told to stop, or its time is over.
-        ConfigurationError: The folder is not writable.
+        ConfigurationError, DiskFull: The folder cannot be written.
     """
     lock = FileLock(path)
     waiting = Waiting(what, wait, clock, budget)
-    try:
+    with writing(str(path.parent), "the lock file cannot be created", "Name a folder that is writable."):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
@@ -100,13 +101,15 @@ def exclusive_lock(
                 break
             except Timeout:
                 waiting.pause(f"is in use by {_owner(path)}", next_step)
-    except OSError as error:
-        raise ConfigurationError(
-            str(path.parent), f"the lock file cannot be created: {error.strerror}.", "Name a folder that is writable."
-        ) from None
     note = _note(path)
+    owner = {"pid": os.getpid(), "host": platform.node(), "role": role, "since": instant(clock.time())}
     try:
-        _write_owner(note, role, clock)
+        # The file only serves a message, and a full disk is reported elsewhere. It is deleted and created again: in a
+        # shared folder, another user may have put a link at its name.
+        with contextlib.suppress(OSError):
+            note.unlink(missing_ok=True)
+            with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
+                file.write(orjson.dumps(owner))
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -116,16 +119,6 @@ def exclusive_lock(
 
 def _note(path: Path) -> Path:
     return path.with_name(path.name + ".holder")
-
-
-def _write_owner(note: Path, role: str, clock: Clock) -> None:
-    owner = {"pid": os.getpid(), "host": platform.node(), "role": role, "since": instant(clock.time())}
-    # The file only serves a message, and a full disk is reported elsewhere. It is deleted and created again: in a
-    # shared folder, another user may have put a link at its name.
-    with contextlib.suppress(OSError):
-        note.unlink(missing_ok=True)
-        with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
-            file.write(orjson.dumps(owner))
 
 
 def _owner(path: Path) -> str:

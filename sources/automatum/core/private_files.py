@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, DiskFull
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that is full, or of this user's share of it."""
 _PRIVATE = 0o077
 _lock = threading.Lock()
 _blocks: list[int] = []
@@ -36,6 +39,28 @@ def private_files() -> Iterator[None]:
                 os.umask(before)
 
 
+@contextmanager
+def writing(key: str, problem: str, next_step: str) -> Iterator[None]:
+    """Say which setting names the file that the block cannot write.
+
+    Args:
+        key: Name of the setting or option.
+        problem: What cannot be done, such as `FOLDER cannot be used`.
+        next_step: What to do if the place is the problem.
+
+    Raises:
+        DiskFull: No space is left.
+        ConfigurationError: Any other `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        problem = f"{problem}: {error.strerror}."
+        if error.errno in NO_SPACE:
+            raise DiskFull(f"{key}: {problem}") from None
+        raise ConfigurationError(key, problem, next_step) from None
+
+
 def check_own(path: Path) -> None:
     """Refuse a file that exists and is a link, no plain file, or another user's.
 
@@ -43,29 +68,11 @@ def check_own(path: Path) -> None:
         ConfigurationError: It is one of these.
     """
     with suppress(FileNotFoundError):
-        _check(path, os.lstat(path))
-
-
-def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Open or create a file of this user, never by way of a link; returns its descriptor.
-
-    Args:
-        path: The file.
-        flags: As for `os.open`.
-        mode: Of a new file.
-
-    Raises:
-        ConfigurationError: It is a link, no plain file, or another user's. It is not changed.
-        OSError: It cannot be opened.
-    """
-    check_own(path)  # Before it is opened: a pipe would block.
-    number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        _check(path, os.fstat(number))
-    except ConfigurationError:
-        os.close(number)
-        raise
-    return number
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigurationError(str(path), "is a link, or no plain file.", "Remove it, or name another file.")
+        if found.st_uid != os.geteuid():
+            raise ConfigurationError(str(path), "belongs to another user.", "Run as that user, or name another file.")
 
 
 def replace_own(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -93,10 +100,3 @@ def replace_own(path: Path, content: bytes, mode: int = 0o600) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _check(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise ConfigurationError(str(path), "is a link, or no plain file.", "Remove it, or name another file.")
-    if found.st_uid != os.geteuid():
-        raise ConfigurationError(str(path), "belongs to another user.", "Run as that user, or name another file.")

@@ -74,11 +74,7 @@ def _named(organization: str, text: str) -> str:
 
 
 def format_changes(tables: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """Format the changed tables, such as `customers +3 ~2 -1`. Unchanged tables are left out.
-
-    Args:
-        tables: Table name to its counts `inserted`, `updated` and `deleted`.
-    """
+    """Format the changed tables by their counts, such as `customers +3 ~2 -1`. Unchanged tables are left out."""
     lines = []
     for table, figures in tables.items():
         counts = [f"{sign}{figures[name]}" for name, sign in _SIGNS if figures[name]]
@@ -103,11 +99,7 @@ def without_server_text(error: AutomatumError) -> str:
 
 
 def describe_verdict(verdict: str) -> str:
-    """The words for a verdict, such as `not finished` for `more_to_do`.
-
-    Args:
-        verdict: A value of the JSON.
-    """
+    """The words for a verdict of the JSON, such as `not finished` for `more_to_do`."""
     return _WORDS.get(verdict, verdict.replace("_", " "))
 
 

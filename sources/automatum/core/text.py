@@ -11,11 +11,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def printable(text: str) -> str:
-    r"""Return the text with every control and format character as its escape, such as `\x1b`. Keeps `\n` and `\t`.
-
-    Args:
-        text: Any text.
-    """
+    r"""Return the text with every control and format character as its escape, such as `\x1b`. Keeps `\n` and `\t`."""
     if text.isprintable():  # The common case, without a look at each character.
         return text
     return "".join(
@@ -28,9 +24,6 @@ def escape_json(text: str) -> str:
     r"""Return a JSON text whose control and format characters are escaped as JSON does, such as `\u202e`.
 
     It says the same to a program, and a terminal that shows it obeys none of them.
-
-    Args:
-        text: Any JSON text.
     """
     if text.replace("\n", "").isprintable():
         return text
@@ -40,20 +33,10 @@ def escape_json(text: str) -> str:
 
 
 def letters_and_digits(text: str) -> str:
-    """Return the ASCII letters and digits of a text, in lower case: `Not_Accepted` is `notaccepted`.
-
-    Args:
-        text: A word or a name, however it is written.
-    """
+    """Return the ASCII letters and digits of a text, in lower case: `Not_Accepted` is `notaccepted`."""
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def plural(count: int, noun: str, plural_noun: str = "") -> str:
-    """A number with its noun: `1 row`, `2 rows`, `1,000 rows`.
-
-    Args:
-        count: The number.
-        noun: The noun, singular.
-        plural_noun: Its plural, if that is not the noun with an `s`.
-    """
+    """A number with its noun: `1 row`, `2 rows`, `1,000 rows`; with an irregular plural if one is given."""
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"

@@ -8,8 +8,8 @@ is accepted only by the envelope with keys and words of a short list, and nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from ..core.redaction import redact
@@ -62,7 +62,7 @@ def refuses_all(content: bytes, status: int) -> bool:
     """
     try:
         answer = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return status not in (400, 409, 422)
     if not isinstance(answer, dict):
         return False
@@ -85,18 +85,16 @@ def _doubts(answer: Mapping[str, Any], status: int, body: Body, words: frozenset
     if not isinstance(data, Mapping) or not _is_number(answer.get("code")):
         yield "another form than `code` and `data`" if answer else "nothing in it"
         return
-    sent = _leaves(json.loads(body.payload(), parse_float=Decimal, parse_int=Decimal))
+    sent = _fields(json.loads(body.payload(), parse_float=Decimal, parse_int=Decimal))
     top = [(key, key if key in ("message", "errors") else "", value) for key, value in answer.items()]
     fields = [field for field in top if field[0] not in ("code", "data")]
     for name, key, value in fields + [(f"data.{key}", letters_and_digits(key), value) for key, value in data.items()]:
         if key in ("status", "message"):
             yield from _word_doubts(name, value, words)
-        elif key in ("usages", "results"):
-            yield from _usage_doubts(name, value, body, sent.get("usages", []), words)
         elif not (
             (key == "errors" and value in _NOTHING)
             or (key in _RECEIPT and (isinstance(value, str) or _is_number(value)))
-            or (key in sent and _is_equal(value, sent[key]))
+            or (key in sent and _repeats(value, sent[key]))
         ):
             yield f"something unknown in {name[:60]!r}"
 
@@ -107,35 +105,14 @@ def _word_doubts(name: str, value: Any, words: frozenset[str]) -> Iterator[str]:
         yield f"{name} {said!r}" if letters_and_digits(said) in NO_WORDS else f"{name} {said!r}; {WORD_HINT}"
 
 
-def _usage_doubts(name: str, usages: Any, body: Body, sent: Sequence[Any], words: frozenset[str]) -> Iterator[str]:
-    """Usages that the answer repeats, or a result for each of them: all of them, each once."""
-    places = {line.dimension: place for place, line in enumerate(body.lines)}
-    for item in usages if isinstance(usages, list) else []:
-        fields = {letters_and_digits(key): value for key, value in item.items()} if isinstance(item, Mapping) else {}
-        named = [fields.pop(key) for key in ("apikey", "dimension") if key in fields]
-        place = places.pop(named[0], None) if len(named) == 1 and isinstance(named[0], str) else None
-        if place is None:
-            yield f"an unknown usage in {name}"
-            continue
-        own = _leaves(sent[place]) if place < len(sent) else {}
-        for key, value in fields.items():
-            if key == "status":
-                yield from _word_doubts(f"{name}.status", value, words)
-            elif key not in own or not _is_equal(value, own[key]):
-                yield f"something unknown in {name}"
-    if places:
-        yield f"{name} that are not the usages that were sent"
-
-
-def _leaves(value: Mapping[str, Any]) -> dict[str, Any]:
-    """What was sent, by the plain name of each field: `customerid` for `details.customer.id`."""
+def _fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What was sent, by the plain name of each field and object: `customerid` for `details.customer.id`."""
     found: dict[str, Any] = {}
     for key, inside in value.items():
         plain = letters_and_digits(key)
+        found[plain] = inside
         if isinstance(inside, dict):
-            found |= {plain + name if name == "id" else name: one for name, one in _leaves(inside).items()}
-        else:
-            found[plain] = inside
+            found |= {plain + name if name == "id" else name: one for name, one in _fields(inside).items()}
     return found
 
 
@@ -143,11 +120,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
 
 
-def _is_equal(value: Any, sent: Any) -> bool:
-    """Whether a value is what was sent; numbers in any form."""
-    if value == sent and not isinstance(value, bool):
-        return True
-    try:
-        return not isinstance(value, (bool, list, dict)) and Decimal(str(value)) == Decimal(str(sent))
-    except InvalidOperation:
-        return False
+def _repeats(value: Any, sent: Any) -> bool:
+    """Whether a value is what was sent."""
+    if isinstance(value, Mapping) and isinstance(sent, dict):
+        return value.keys() == sent.keys() and all(_repeats(inside, sent[key]) for key, inside in value.items())
+    if isinstance(value, list) and isinstance(sent, list):
+        return len(value) == len(sent) and all(map(_repeats, value, sent))
+    return not isinstance(value, bool) and bool(value == sent)

@@ -21,7 +21,7 @@ from ..core.clock import Clock, SystemClock
 from ..schema.metering_tables import LINES
 from ..warehouse.dlt_internals import loading_pipeline
 from .export import as_arrow, declare_resource
-from .figures import entry_figures
+from .ledger.entries import entry_figures
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger, ledger_owner
 from .options import PushOptions
@@ -45,7 +45,7 @@ def metering_usage(
         usage: What `automatum push --usage` takes, or an Arrow table, a pandas frame, or an iterable of dicts. Tables
             and queries are read from the destination of the pipeline that runs the resource.
         options: What to do. Without `confirm` nothing is sent, and the resource yields only the results of earlier
-            pushes. `target` and `lock_wait` have no effect.
+            pushes. `target` and `lock_wait` count only outside of a pipeline.
         settings: Resolved settings; None to read them from dlt's configuration.
         clock: Time; None for the machine's clock.
 
@@ -59,11 +59,11 @@ def metering_usage(
 
     def lines() -> Iterator[Any]:
         own = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
-        result = run_push(usage, options, settings=own, clock=clock, open_pipeline=lambda *_: loading_pipeline())
+        result = run_push(usage, options, settings=own, clock=clock, pipeline=loading_pipeline())
         for refusal in result.plan.refusals:
             logger.warning("usage: %d rows are not billed: %s", refusal.count, refusal.reason)
         logger.info("%s", result.line())
-        url = find_ledger(own, options.ledger_url)
+        url = find_ledger(own)
         with Ledger.open(url, clock or SystemClock(), ledger_owner(own)) as ledger:
             found = ledger.fetch([line.id for line in result.usage.lines]).values() if ledger.exists else ()
         if found:

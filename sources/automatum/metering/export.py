@@ -15,7 +15,6 @@ import orjson
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from ..api.session import ApiSession
 from ..core.errors import ConfigurationError, DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
@@ -27,10 +26,9 @@ from ..warehouse.catalog import update_catalog, write_views
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
 from ..warehouse.sql import organization_filter, read_rows
-from .figures import entry_figures
-from .ledger.entries import Entry
+from .ledger.entries import Entry, entry_figures
 from .ledger.ledger import Ledger
-from .ledger.location import KEY, default_ledger_url, ledger_owner
+from .ledger.location import KEY
 from .model import exact
 
 if TYPE_CHECKING:
@@ -71,11 +69,10 @@ def open_view(name: str, entries: Iterable[Entry]) -> Iterator[DuckDBPyConnectio
 def line_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
     """Lines as rows of `metering_lines`, in the order of their ids.
 
-    A line that a push is sending at this moment is missing: the API may refuse it for now, and then it is in no ledger.
+    Lines of which a call is under way are missing: the API may refuse it for now, and then they are in no ledger. Of a
+    push that died, its calls and its journal item are there, and its lines after the next push.
     """
-    abandoned = ledger.abandoned()
-    sent = (entry for entry in ledger.entries() if entry.state != "sending" or entry.id in abandoned)
-    return map(entry_figures, sent)
+    return (entry_figures(entry) for entry in ledger.entries() if entry.state != "sending")
 
 
 def _attempt_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -197,6 +194,7 @@ def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: s
         pipeline.run(metering_ledger(ledger, organization_id))
     except Exception as error:
         cause = error.__context__ or error.__cause__ or error
+        cause = getattr(cause, "client_exception", None) or cause  # dlt names the job first, and a traceback.
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
     update_catalog(pipeline, (_stored(table, organization_id) for table in METERING_TABLES))
     write_views(pipeline, {view: _view(file, organization_id) for view, file in VIEWS.items()}, LINES.name)
@@ -227,10 +225,3 @@ def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: st
             "Find the ledger that was exported, or restore its backup: `automatum push ledger restore --from FILE`. If "
             f"it is lost: settle what {LINES.name} has of the last day with the vendor, and drop the three tables.",
         )
-
-
-def export(session: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
-    """Load the ledger of a session's settings, if it exists; returns table to number of rows."""
-    settings = session.settings
-    with Ledger.open(default_ledger_url(settings), session.clock, ledger_owner(settings)) as ledger:
-        return export_ledger(ledger, pipeline, settings.owner) if ledger.exists else {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
-from functools import lru_cache
+from functools import cached_property
 from typing import Literal
 
 Grain = Literal["hour", "day"]
@@ -51,19 +51,9 @@ def format_money(amount: Decimal, currency: str) -> str:
 
 def bucket_start(moment: datetime, grain: Grain) -> datetime:
     """Start of the UTC hour or day of an aware moment."""
-    # In UTC first: in a zone with summer time, two moments an hour apart are equal, and would share a cached start.
-    return _start_of(moment.astimezone(timezone.utc), grain)
-
-
-@lru_cache(maxsize=4096)  # Many rows are of one hour.
-def _start_of(utc: datetime, grain: Grain) -> datetime:
+    utc = moment.astimezone(timezone.utc)
     hour = utc.hour if grain == "hour" else 0
     return utc.replace(hour=hour, minute=0, second=0, microsecond=0)
-
-
-def date_key(vendor: str, listing_id: str, customer_id: str, dimension: str, day: date) -> str:
-    """Id of a key and date without the grain: the same for a day and its hours."""
-    return _uuid((vendor, listing_id, customer_id, dimension, day.isoformat()))
 
 
 def _uuid(parts: Iterable[str]) -> str:
@@ -98,20 +88,8 @@ class Refusal:
     about: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Derived:
-    """What a line computes from its fields once: a push asks for it a dozen times for each of its lines.
-
-    It is in a base class, so that it is no field: it is not compared, copied or written.
-    """
-
-    __slots__ = ("_date_key", "_id")
-
-    _date_key: str
-    _id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Line(_Derived):
+@dataclass(frozen=True)
+class Line:
     """Usage of one dimension by one customer in one hour or on one day. The unit of billing.
 
     Attributes:
@@ -150,24 +128,22 @@ class Line(_Derived):
     carry_number: int = 0
     currency: str = UNKNOWN_CURRENCY
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Id that depends only on vendor, listing, customer, dimension, grain and start; and on the entitlement, and
         the line that it is carried from, where it has them.
         """
-        try:
-            return self._id
-        except AttributeError:
-            return self._keep("_id", self._new_id())
+        parts = [self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat()]
+        if self.entitlement_id is not None:
+            parts += ["entitlement", self.entitlement_id]
+        if self.carried_from is not None:
+            parts += ["carried from", self.carried_from, str(self.carry_number)]
+        return _uuid(parts)
 
-    @property
+    @cached_property
     def date_key(self) -> str:
-        """`date_key` of the line."""
-        try:
-            return self._date_key
-        except AttributeError:
-            key = date_key(self.vendor, self.listing_id, self.customer_id, self.dimension, self.day)
-            return self._keep("_date_key", key)
+        """Id of its key and date without the grain: the same for a day and its hours."""
+        return _uuid((self.vendor, self.listing_id, self.customer_id, self.dimension, self.day.isoformat()))
 
     @property
     def ends_at(self) -> datetime:
@@ -186,21 +162,8 @@ class Line(_Derived):
 
     def with_keys(self, line_id: str, date_key: str) -> Line:
         """This line, with the ids that the ledger has: there, texts of the key may be escaped."""
-        self._keep("_id", line_id)
-        self._keep("_date_key", date_key)
+        vars(self).update(id=line_id, date_key=date_key)
         return self
-
-    def _new_id(self) -> str:
-        parts = [self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat()]
-        if self.entitlement_id is not None:
-            parts += ["entitlement", self.entitlement_id]
-        if self.carried_from is not None:
-            parts += ["carried from", self.carried_from, str(self.carry_number)]
-        return _uuid(parts)
-
-    def _keep(self, name: str, value: str) -> str:
-        object.__setattr__(self, name, value)  # The line is frozen.
-        return value
 
 
 def amounts(lines: Iterable[Line]) -> dict[str, Decimal]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..core.defaults import LOCK_WAIT
@@ -36,6 +36,7 @@ class PushOptions:
     Attributes:
         mapping: Our column name to the column name in the usage, where they differ; or texts such as `units=quantity`.
         organization: Name of a configured organization; None if there is only one.
+        max_amount: Money, in each currency, above which nothing is sent; None for the setting `metering_max_amount`.
         target: Destination of tables, views and SQL queries, and of the synced tables that the usage is checked
             against. `metering_usage` uses the destination of its pipeline instead.
         max_minutes: Stop cleanly after so many minutes; None for no limit.
@@ -43,7 +44,7 @@ class PushOptions:
         lock_wait: Seconds to wait for a program that has the DuckDB file open.
 
     Raises:
-        ConfigurationError: `grain` is neither `hour` nor `day`, the limit is no number, or a mapping is wrong.
+        ConfigurationError: `grain` is neither `hour` nor `day`, or a mapping is wrong.
     """
 
     grain: Grain = _option("hour", "Sum by the hour or by the day: hour, day.", str)
@@ -59,23 +60,16 @@ class PushOptions:
     plan: str | None = _option(
         None, "Digest of an approved dry run: send its lines, and nothing if they have changed.", name="--plan"
     )
-    max_amount: Decimal | None = _option(
-        None, "Send nothing if the lines cost more than this, in a currency. Example: 5000."
-    )
     late_ok: bool = _option(
         False, "Also send what is past the strictest deadline, up to the documented one.", bool, "--late-ok"
     )
     unchecked: bool = _option(False, "Do not check against the synced customers and entitlements.", bool, "--unchecked")
-    ledger_url: str | None = _option(
-        None,
-        "Database of the ledger, which records what was sent: sqlite:////path or postgresql://... Default: the setting "
-        "ledger_url, or a file in your data folder. `ps` shows its password to other users: prefer the setting.",
-    )
     new_ledger: bool = _option(
         False, "Begin a ledger: for the very first push only. Refused if one is there.", bool, "--new-ledger"
     )
     confirm: bool = _option(False, "Send. Without it nothing is sent and nothing is written.", bool, "--confirm")
     organization: str | None = None
+    max_amount: Decimal | None = None
     target: Target = field(default_factory=_marketplace)
     max_minutes: float | None = None
     max_wait: float | None = None
@@ -85,7 +79,6 @@ class PushOptions:
         if self.grain not in ("hour", "day"):
             raise ConfigurationError("--grain", f"{self.grain!r} is neither hour nor day.", "Give one of them.")
         object.__setattr__(self, "mapping", _read_mapping(self.mapping))  # The options are frozen.
-        object.__setattr__(self, "max_amount", _read_amount(self.max_amount))
 
 
 def _read_mapping(given: Mapping[str, str] | Iterable[str] | None) -> Mapping[str, str] | None:
@@ -112,16 +105,3 @@ def read_pairs(pairs: Iterable[str], option: str, example: str) -> dict[str, str
             raise ConfigurationError(option, f"{pair!r} is not ours=theirs.", f"Write it like {example}.")
         found[ours.strip()] = theirs.strip()
     return found
-
-
-def _read_amount(given: Any) -> Decimal | None:
-    if given is None:
-        return None
-    try:
-        limit = Decimal(str(given).strip())
-    except InvalidOperation:
-        step = "Write it with a decimal point and without separators, such as 5000.50."
-        raise ConfigurationError("--max-amount", f"{given!r} is not a number.", step) from None
-    if not 0 <= limit < Decimal("Infinity"):
-        raise ConfigurationError("--max-amount", f"{limit} is not a limit.", "Give a number that is not negative.")
-    return limit

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ..endpoints import METERING, MeteringForm
+from ..endpoints import METERING_ENTITLEMENT, METERING_FIELDS, METERING_USAGE_FIELDS
 from .model import NAMESPACE, Line, exact, format_decimal
 from .rules import deadline, rules_of
 
 _Json = str | Decimal | dict[str, "_Json"] | list["_Json"] | None
 
 _CENTS = 2
+_USAGE = re.compile(r"\busages(?:\[|[./])([0-9]{1,6})(?=[\]./]|$)")
+_CHARGED = re.compile(r"\bcharged\b")
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,11 @@ class Body:
     Attributes:
         lines: Its lines, in the order of `usages`; at least one, all of the same vendor, listing, customer,
             entitlement, grain and start.
-        form: How the API takes it. Neither the id nor any amount depends on it (I5).
+        entitlement_at: Path of the entitlement in the body. Neither the id nor any amount depends on it (I5).
     """
 
     lines: tuple[Line, ...]
-    form: MeteringForm = METERING
+    entitlement_at: str = METERING_ENTITLEMENT
 
     @property
     def id(self) -> str:
@@ -58,7 +60,7 @@ class Body:
             "charged": self.charged,
             "usages": [self._usage(line) for line in self.lines],
         }
-        return _dumps(_placed(self.form.fields, values)).encode()
+        return _dumps(_placed({**METERING_FIELDS, "entitlement_id": self.entitlement_at}, values)).encode()
 
     def _usage(self, line: Line) -> _Json:
         values: dict[str, _Json] = {
@@ -69,7 +71,7 @@ class Body:
             "per": line.per or None,
             "price": price_text(line.price),
         }
-        return _placed(self.form.usage_fields, values)
+        return _placed(METERING_USAGE_FIELDS, values)
 
     def usages_at_fault(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
         """The lines that a refusal names.
@@ -82,13 +84,11 @@ class Body:
             there are no fields. An error about `charged` is ignored beside one about a usage, which causes it.
         """
         found: dict[int, list[str]] = defaultdict(list)
-        usage = re.compile(rf"\b{_names(self.form, 'usages')}(?:\[|[./])([0-9]{{1,6}})(?=[\]./]|$)")
-        charged = re.compile(rf"\b{_names(self.form, 'charged')}\b")
         for field, message in errors:
-            match = usage.search(field)
+            match = _USAGE.search(field)
             if match and int(match[1]) < len(self.lines):
                 found[int(match[1])].append(f"{field}: {message}")
-            elif not charged.search(field):
+            elif not _CHARGED.search(field):
                 return None
         return {position: "; ".join(found[position]) for position in sorted(found)} or None
 
@@ -123,12 +123,6 @@ def price_text(price: Decimal) -> str:
     whole, _, decimals = format(price, "f").partition(".")
     kept = decimals[:_CENTS] + decimals[_CENTS:].rstrip("0")
     return f"{whole}.{kept}" if kept else whole
-
-
-def _names(form: MeteringForm, name: str) -> str:
-    """A pattern of the names that the API may give to a field: as it is set, and as it is documented."""
-    names = {fields[name].rpartition(".")[2] for fields in (form.fields, METERING.fields) if name in fields}
-    return f"(?:{'|'.join(map(re.escape, sorted(names)))})"
 
 
 def _placed(places: Mapping[str, str], values: Mapping[str, _Json]) -> _Json:

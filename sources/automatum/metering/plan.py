@@ -7,22 +7,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError, PlanDiffers
 from ..core.text import plural
 from .export import open_view, read_sql
-from .forecast import Limits
 from .ledger.entries import OPEN, TAKEN, Entry, Item
 from .ledger.ledger import Ledger
 from .ledger.tables import batches
 from .model import LENGTHS, Line, Refusal, amounts, exact, format_decimal, format_money
+from .options import PushOptions
 from .rules import is_late
 from .send import too_late
 from .usage.usage import Usage, about_line
-
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
 
 _DIGEST = re.compile(r"[0-9]{8}T[0-9]{2}Z-[0-9]+-[0-9a-f]{16}")
 UNUSUAL = 10
@@ -31,35 +27,6 @@ _WINDOW = 30
 _FEWEST = 6
 """Hours or days before which nothing is usual."""
 _OF_USUAL = ("vendor", "customer_id", "listing_id", "dimension", "grain", "currency")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checks:
-    """The checks of one push, or of one decision that sends.
-
-    Attributes:
-        plan: Digest of an approved dry run, whose lines alone are sent; None to send all.
-        late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
-        max_amount: Most money, in each currency; None for no limit.
-        limits: Rate limits, for the forecast of a dry run: requests and seconds.
-        by: User who pushes or decides.
-        pipeline: Destination of the synced tables that `push settle` checks lines against; None if there is none.
-        organization_id: Organization of the rows of those tables; None if they contain only one.
-        unchecked: Whether the caller asked not to check against them.
-    """
-
-    plan: str | None = None
-    late_ok: bool = False
-    max_amount: Decimal | None = None
-    limits: Limits = ()
-    by: str = ""
-    pipeline: SupportsPipeline | None = field(default=None, repr=False)
-    organization_id: str | None = None
-    unchecked: bool = False
-
-
-NO_CHECKS = Checks()
-"""Only the rules of the marketplaces are checked."""
 
 
 @dataclass
@@ -130,24 +97,21 @@ def approved(usage: Usage, plan: str | None) -> Usage:
     return usage
 
 
-def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Plan:
+def make_plan(usage: Usage, ledger: Ledger, options: PushOptions, now: datetime) -> Plan:
     """Decide about each line of the usage. Nothing is written.
 
     Args:
         usage: The usage; see `approved`.
         ledger: The ledger. One that does not exist is empty.
-        checks: Of the push.
+        options: Of the push.
         now: The current time, aware.
     """
     plan = Plan(usage.digest, refusals=list(usage.refusals))
     known = ledger.fetch([line.id for line in usage.lines])
-    refused = {refusal.subject for refusal in usage.refusals}
     new = []
     for line in usage.lines:
         entry = known.get(line.id)
-        if line.id in usage.held:
-            plan.refusals += [usage.held[line.id]] if usage.held[line.id].subject not in refused else []
-        elif entry is None:
+        if entry is None:
             new.append(line)
         elif entry.source and entry.source != usage.source:
             plan.sources.append((line, entry))
@@ -161,7 +125,7 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
     for line in new:
         if line.id in blocked:
             continue
-        if reason := too_late(line, now, checks.late_ok):
+        if reason := too_late(line, now, options.late_ok):
             plan.expired.append((line, reason))
         else:
             plan.to_send.append(line)
@@ -172,7 +136,7 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
         after = entry.with_asked(replace(entry.line, units=Decimal(0)), usage.source, confirmed=False)
         plan.gone += [entry.id] if after != entry else []
         plan.waiting += [after] if after.state in OPEN else []
-    plan.limit = above_limit(plan.to_send, checks.max_amount)
+    plan.limit = above_limit(plan.to_send, options.max_amount)
     plan.unusual = _unusual(ledger, plan.to_send)
     return plan
 
@@ -272,7 +236,7 @@ def above_limit(lines: Iterable[Line], max_amount: Decimal | None) -> str:
     if max_amount is None:
         return ""
     above = [format_money(sum_, currency) for currency, sum_ in amounts(lines).items() if sum_ > max_amount]
-    most = f"more than the {format_decimal(max_amount)} of max_amount"
+    most = f"more than the {format_decimal(max_amount)} of metering_max_amount"
     return f"{' and '.join(above)} would be sent, {most}" if above else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,14 +16,14 @@ from ..core.errors import EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, More
 from ..core.json_rows import JsonRows, whole
 from ..core.result_line import result_line
 from ..core.text import plural
-from .figures import entry_figures, line_figures
-from .forecast import Forecast, forecast
+from .ledger.entries import entry_figures, line_figures
 from .ledger.ledger import Ledger
 from .model import amounts
-from .payloads import bodies
-from .plan import NO_CHECKS, UNUSUAL, Checks, Plan, approved, make_plan
+from .options import PushOptions
+from .payloads import Body, bodies
+from .plan import UNUSUAL, Plan, approved, make_plan
 from .send import Sender, SendResult, require_metering
-from .status import unresolved
+from .status import read_status
 from .usage.usage import Usage
 
 logger = logging.getLogger("automatum")
@@ -39,7 +40,7 @@ class PushResult:
         usage: The usage.
         plan: What was decided about it.
         sent: Outcomes of the calls; None in a dry run.
-        forecast: Of a dry run: what it would send, how long that takes, and what becomes too late meanwhile; else None.
+        bodies: The requests that a dry run would send, in order; a token not counted.
         ledger: Location of the ledger.
         ledger_exists: Whether it was there. Only a dry run does without one.
         unresolved: Number of lines by state, and of journal items by kind, of this push and of earlier ones, that wait.
@@ -52,7 +53,7 @@ class PushResult:
     usage: Usage = field(repr=False)
     plan: Plan = field(repr=False)
     sent: SendResult | None = None
-    forecast: Forecast | None = None
+    bodies: Sequence[Body] = ()
     ledger: str
     ledger_exists: bool = True
     unresolved: dict[str, int] = field(default_factory=dict)
@@ -151,13 +152,13 @@ class PushResult:
             brief: Leave out the server's messages, which may contain customers' data.
         """
         names = {"to_send": "would send" if self.sent is None else "not sent", "other_source": "other source"}
-        needed = len(self.forecast.bodies) if self.forecast else 0
+        needed = f"{plural(len(self.bodies), 'request')} needed"
         return result_line(
             "push",
             self.verdict,
             self.exit_code,
             changes=[f"{names.get(name, name)} {number}" for name, number in self.lines.items() if number],
-            cost=f"{plural(needed, 'request')} needed" if self.forecast else plural(self.requests, "request"),
+            cost=needed if self.sent is None else plural(self.requests, "request"),
             reasons=[self.plan.limit or "see automatum push status"] if self._waits else [],
             errors=self.named_errors,
             resume_at=self.resume_at,
@@ -171,21 +172,16 @@ class PushResult:
     def figures(self) -> dict[str, Any]:
         """The same, with `JsonRows` in place of the lists of lines and rows, which may be very long."""
         plan, sent, usage = self.plan, self.sent, self.usage
-        needed, forecast = len(self.forecast.bodies) if self.forecast else 0, None
-        if self.forecast:
-            too_late = [line.id for line in self.forecast.too_late]
-            forecast = {"seconds": round(self.forecast.seconds), "too_late": too_late}
         return {
             "verdict": self.verdict,
             "requests": self.requests,
             "token_requests": self.token_requests,
-            "requests_needed": needed,
-            "forecast": forecast,
+            "requests_needed": len(self.bodies),
             "charged": self.charged,
             "lines": self.lines,
             "plan": plan.digest,
             "source": usage.source,
-            "to_send": JsonRows(self.forecast.lines if self.forecast else [], line_figures),
+            "to_send": JsonRows([line for body in self.bodies for line in body.lines], line_figures),
             "refused": JsonRows(plan.refusals, asdict),
             "expired": JsonRows(plan.expired, lambda found: {**line_figures(found[0]), "reason": found[1]}),
             "other_sources": JsonRows(
@@ -199,7 +195,7 @@ class PushResult:
             "zero": len(usage.zeros),
             "rows": usage.rows,
             "open_rows": usage.open_rows,
-            "bodies": sent.bodies if sent else needed,
+            "bodies": sent.bodies if sent else len(self.bodies),
             "limit": plan.limit,
             "checks_skipped": list(usage.missing),
             "warnings": self.warnings,
@@ -210,14 +206,15 @@ class PushResult:
         }
 
 
-def push(session: ApiSession | None, usage: Usage, ledger: Ledger, checks: Checks = NO_CHECKS) -> PushResult:
+def push(session: ApiSession | None, usage: Usage, ledger: Ledger, options: PushOptions, by: str = "") -> PushResult:
     """Report usage to the marketplaces, or compute what would be reported.
 
     Args:
         session: The API; None for a dry run, which sends nothing and writes nothing.
         usage: From `read_usage`.
         ledger: The ledger, open for writing unless it is a dry run. Only a dry run does without one.
-        checks: What is checked besides the rules of the marketplaces.
+        options: The approved plan, the limit and how late usage may be.
+        by: User who pushes.
 
     Returns:
         The result, with the error that ended the push early, if any. A run that ended early is in the journal.
@@ -229,30 +226,30 @@ def push(session: ApiSession | None, usage: Usage, ledger: Ledger, checks: Check
         DestinationError: The ledger's database cannot be reached.
         PlanDiffers: The usage is not that of the approved plan.
     """
-    usage = approved(usage, checks.plan)
-    plan = make_plan(usage, ledger, checks, ledger.now())
+    usage = approved(usage, options.plan)
+    plan = make_plan(usage, ledger, options, ledger.now())
     if session is not None:
-        return _send(session, usage, ledger, plan, checks)
+        return _send(session, usage, ledger, plan, options, by)
     return PushResult(
         verdict="dry_run",
         usage=usage,
         plan=plan,
-        forecast=forecast(bodies(plan.to_send, ledger.now()), checks.limits, ledger.now(), checks.late_ok),
+        bodies=bodies(plan.to_send, ledger.now()),
         ledger=ledger.location,
         ledger_exists=ledger.exists,
-        unresolved=unresolved(ledger),
+        unresolved=read_status(ledger, ledger.now()).unresolved,
     )
 
 
-def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks: Checks) -> PushResult:
+def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, options: PushOptions, by: str) -> PushResult:
     if plan.to_send and not plan.limit:
         require_metering(session)
-    with ledger.run(usage.source, plan.to_send, checks.by) as run:
+    with ledger.run(usage.source, plan.to_send, by) as run:
         if recovered := run.recover():
             logger.warning(
                 "%s of a push that died are unknown; see `automatum push status`.", plural(recovered, "line")
             )
-            plan = make_plan(usage, ledger, checks, ledger.now())
+            plan = make_plan(usage, ledger, options, ledger.now())
         run.record(
             expired=plan.expired,
             asked=plan.asked,
@@ -261,22 +258,23 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks:
             sources=plan.sources,
             whole=Path(usage.source).is_absolute(),
         )
-        sender = Sender(session, ledger, run, late_ok=checks.late_ok, again=plan.again)
+        sender = Sender(session, ledger, run, late_ok=options.late_ok, again=plan.again)
         sent = SendResult() if plan.limit else sender.send(plan.to_send)
         reason = plan.limit or (sent.stopped.message if sent.stopped else "")
         run.end(complete=not reason, reason=reason)
+    more = isinstance(sent.stopped, MoreToDo)
     result = PushResult(
         verdict="complete",
         usage=usage,
         plan=plan,
         sent=sent,
         ledger=ledger.location,
-        unresolved=unresolved(ledger, run.id),
+        unresolved=read_status(ledger, ledger.now(), run.id, usage.source if more else None).unresolved,
         requests=session.budget.requests,
         token_requests=session.budget.token_requests,
         errors=[sent.stopped] if sent.stopped else [],
     )
-    if isinstance(sent.stopped, MoreToDo):
+    if more:
         result.verdict = "more_to_do"
     elif sent.stopped or result.exit_code:
         result.verdict = "incomplete"

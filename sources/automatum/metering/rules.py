@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .model import LENGTHS, Grain, Line
 
@@ -21,18 +21,8 @@ PRICE_WHOLE = 10
 """Digits of a price before its decimal point: our own choice. The documented sample has a decimal string."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One rule.
-
-    Attributes:
-        vendor: Marketplace; `*` for all others.
-        name: Field of `VendorRules` that it sets.
-        value: Value of the field.
-        source: Page of the rule.
-        read_on: Date on which the page was read.
-        note: Remarks.
-    """
+class Rule(NamedTuple):
+    """One rule: the value of a field of `VendorRules`, with the page that says so and when it was read."""
 
     vendor: str
     name: str
@@ -129,26 +119,18 @@ def rules_of(vendor: str) -> VendorRules:
     return VendorRules(name, **values)
 
 
-def deadline(line: Line) -> datetime:
-    """Moment at which a line becomes too late to be sent.
+def deadline(line: Line, late_ok: bool = False) -> datetime:
+    """Moment from which a line is not sent.
 
     The age of an hour counts from its start, because its first use may have been then. The age of a day counts from its
     end, because a day can only be summed when it is over, and Automatum's body contains no hour.
+
+    Args:
+        line: The line.
+        late_ok: Whether the limit is that of the marketplace's latest documents, and not the strictest known.
     """
-    return _earliest(line.vendor, line.grain, line.starts_at, rules_of(line.vendor).late_refuse)
-
-
-def documented_deadline(line: Line) -> datetime:
-    """Moment at which a line becomes too late by the marketplace's latest documents.
-
-    Between `deadline` and this moment `--late-ok` may help. Later nothing does.
-    """
-    return _earliest(line.vendor, line.grain, line.starts_at, rules_of(line.vendor).late_documented)
-
-
-def last_moment(line: Line, late_ok: bool) -> datetime:
-    """Moment from which a line is not sent: `documented_deadline` with `--late-ok`, otherwise `deadline`."""
-    return documented_deadline(line) if late_ok else deadline(line)
+    rules = rules_of(line.vendor)
+    return _earliest(line.vendor, line.grain, line.starts_at, rules.late_documented if late_ok else rules.late_refuse)
 
 
 def is_late(line: Line, now: datetime) -> bool:

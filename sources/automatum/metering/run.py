@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,13 @@ from ..api.session import connect
 from ..config.settings import AutomatumSettings, find_webhook_secret, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
-from ..core.process_info import user_name
+from ..core.process import user_name
 from ..warehouse.dataset import use_stored_owner
-from .events import apply_events, read_events
 from .export import refuse_older
+from .ledger.events import apply_events, read_events
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger, ledger_owner
 from .options import PushOptions
-from .plan import Checks
 from .push import PushResult, push
 from .settle import Decision, SettleResult, settle
 from .status import read_status
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 _DEFAULTS = PushOptions()
-_Open = Callable[[Clock, Budget], "SupportsPipeline | None"]
 
 
 def run_push(
@@ -41,7 +40,7 @@ def run_push(
     settings: AutomatumSettings | None = None,
     clock: Clock | None = None,
     stop: threading.Event | None = None,
-    open_pipeline: _Open | None = None,
+    pipeline: SupportsPipeline | None = None,
 ) -> PushResult:
     """Report usage to the marketplaces. Each line is billed once. Nothing is sent without `confirm`.
 
@@ -52,7 +51,7 @@ def run_push(
         settings: Resolved settings; None to read them from dlt's configuration.
         clock: Time; None for the machine's clock.
         stop: Set this event to end the run before the next call.
-        open_pipeline: Gives the pipeline of the destination, or None; by default that of the options' target.
+        pipeline: The pipeline of the destination; None for that of the options' target.
 
     Returns:
         What was sent, or would be: `verdict`, `exit_code`, `lines`, `charged`, `to_json()`.
@@ -68,8 +67,7 @@ def run_push(
     with _open(settings, options, clock, begin=begin) as ledger:
         if session:
             ledger.require()
-        pipeline = (open_pipeline or _existing(options))(clock, budget)
-        checks = _checks(settings, options, pipeline)
+        pipeline = _pipeline(settings, options, clock, budget, pipeline)
         if session and pipeline is not None:
             refuse_older(ledger, pipeline, settings.owner)
         # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
@@ -86,7 +84,7 @@ def run_push(
             unchecked=options.unchecked,
             clock=clock,
         )
-        return push(session, found, ledger, checks)
+        return push(session, found, ledger, _limited(options, settings), user_name())
 
 
 def run_settle(
@@ -118,17 +116,19 @@ def run_settle(
     session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if sends else None
     with _open(settings, options, clock) as ledger:
         ledger.require_tables()
-        pipeline = _existing(options)(clock, budget) if send or decision == "carry" else None
-        checks = _checks(settings, options, pipeline)
+        checked = (send or decision == "carry") and not options.unchecked
+        pipeline = _pipeline(settings, options, clock, budget) if checked else None
         return settle(
             ledger,
             session,
             ids,
             decision,
-            checks,
+            _limited(options, settings),
+            pipeline=pipeline,
+            organization_id=settings.owner,
             send=send,
             reason=reason.strip(),
-            confirm=options.confirm,
+            by=user_name(),
             clock=clock,
         )
 
@@ -157,7 +157,7 @@ def run_events(source: str, options: PushOptions = _DEFAULTS) -> dict[str, Any]:
         stored = (dict(zip(names, row, strict=True)) for names, rows in batches for row in rows)
     # All of them before the first is used: one that is forged makes the others suspect.
     events = list(verified_events(stored, find_webhook_secret()))
-    with Ledger.open(find_ledger(settings, options.ledger_url), clock, ledger_owner(settings), write=True) as ledger:
+    with Ledger.open(find_ledger(settings), clock, ledger_owner(settings), write=True) as ledger:
         ledger.require_tables()
         applied = apply_events(ledger, events)
         return {**applied.to_json(), "unresolved": read_status(ledger, utc(clock.time())).unresolved}
@@ -169,30 +169,25 @@ def _budget(clock: Clock, options: PushOptions, stop: threading.Event | None) ->
 
 
 def _open(settings: AutomatumSettings, options: PushOptions, clock: Clock, *, begin: bool = False) -> Ledger:
-    url = find_ledger(settings, options.ledger_url)
+    url = find_ledger(settings)
     return Ledger.open(url, clock, ledger_owner(settings), begin=begin, write=options.confirm)
 
 
-def _existing(options: PushOptions) -> _Open:
-    def existing(clock: Clock, budget: Budget) -> SupportsPipeline | None:
-        target = options.target
-        return None if target.missing else target.existing(clock, budget, options.lock_wait)
-
-    return existing
-
-
-def _checks(settings: AutomatumSettings, options: PushOptions, pipeline: SupportsPipeline | None) -> Checks:
-    """What the settings and the options ask for."""
+def _pipeline(
+    settings: AutomatumSettings,
+    options: PushOptions,
+    clock: Clock,
+    budget: Budget,
+    given: SupportsPipeline | None = None,
+) -> SupportsPipeline | None:
+    """The given pipeline, or that of the options' target; None if its DuckDB file does not exist."""
+    target = options.target
+    pipeline = given or (None if target.missing else target.existing(clock, budget, options.lock_wait))
     if pipeline is not None:
         use_stored_owner(pipeline, settings)
-    limit = settings.metering_max_amount if options.max_amount is None else options.max_amount
-    return Checks(
-        plan=options.plan,
-        late_ok=options.late_ok,
-        max_amount=limit,
-        limits=(*settings.app_limits(), *settings.org_limits()),
-        by=user_name(),
-        pipeline=pipeline,
-        organization_id=settings.owner,
-        unchecked=options.unchecked,
-    )
+    return pipeline
+
+
+def _limited(options: PushOptions, settings: AutomatumSettings) -> PushOptions:
+    """The options with the limit of the settings, if they have none."""
+    return replace(options, max_amount=settings.metering_max_amount) if options.max_amount is None else options

@@ -29,14 +29,14 @@ from ..core.errors import (
 )
 from ..core.redaction import redact
 from ..core.text import printable
-from ..endpoints import METERING_SCOPE
+from ..endpoints import METERING_PATH, METERING_SCOPE
 from .answers import judge, refuses_all
 from .ledger.entries import Attempt, Outcome, State
 from .ledger.ledger import Ledger
 from .ledger.run import Run
 from .model import Line
 from .payloads import Body, bodies
-from .rules import deadline, documented_deadline, last_moment
+from .rules import deadline
 
 logger = logging.getLogger("automatum")
 
@@ -99,9 +99,9 @@ def require_metering(session: ApiSession) -> None:
 
 def too_late(line: Line, now: datetime, late_ok: bool) -> str:
     """Why a line is too late to be sent, and whether `--late-ok` helps; "" if it is not."""
-    if now < last_moment(line, late_ok):
+    if now < deadline(line, late_ok):
         return ""
-    end = documented_deadline(line)
+    end = deadline(line, late_ok=True)
     if now >= end:
         return f"too late: {line.vendor} takes it until {end:%Y-%m-%d %H:%M} UTC, also with --late-ok"
     due = f"{deadline(line):%Y-%m-%d %H:%M} UTC"
@@ -131,7 +131,7 @@ class Sender:
         result: SendResult | None = None,
     ) -> None:
         self._result = result or SendResult()
-        self._client, self._form, self._clock = session.client, session.metering, session.clock
+        self._client, self._clock, self._entitlement_at = session.client, session.clock, session.entitlement_at
         self._ledger, self._run, self._late_ok, self._again = ledger, run, late_ok, again
         self._queue: deque[Body] = deque()
         self._unknown_in_a_row = 0
@@ -143,7 +143,7 @@ class Sender:
     def send(self, lines: Iterable[Line]) -> SendResult:
         """Send lines, those with the earliest deadline first."""
         result = self._result
-        self._queue.extend(replace(body, form=self._form) for body in bodies(lines, self._now()))
+        self._queue.extend(replace(body, entitlement_at=self._entitlement_at) for body in bodies(lines, self._now()))
         if self._queue:
             result.stopped = self._brake()
         while self._queue and not result.stopped:
@@ -156,7 +156,7 @@ class Sender:
             now_unknown = len(result.unknown) - unknown
             self._unknown_in_a_row += 0 < now_unknown == result.done - done
             if self._unknown_in_a_row >= MOST_UNKNOWN:
-                result.stopped = _gave_up(self._form.path, result.unknown[-1][1], self._now())
+                result.stopped = _gave_up(result.unknown[-1][1], self._now())
         if self._set_aside and not result.stopped:
             if result.accepted:
                 self._refuse_set_aside()
@@ -174,19 +174,20 @@ class Sender:
 
     def _brake(self) -> AutomatumError | None:
         """The error that keeps this push from sending, because the outcome of the latest calls is not known."""
-        doubt, now = self._ledger.doubt(), self._now()
-        self._unknown_in_a_row = min(doubt.in_a_row, MOST_UNKNOWN - 1)
-        if doubt.latest is None or doubt.in_a_row < MOST_UNKNOWN:
+        calls = self._ledger.unknown_calls()
+        self._unknown_in_a_row = min(len(calls), MOST_UNKNOWN - 1)
+        if len(calls) < MOST_UNKNOWN:
             return None
+        latest, error = calls[0]
         # A clock that was ahead once must not stop pushes until its time has come.
-        paused = doubt.latest <= now < doubt.latest + UNKNOWN_PAUSE
-        return _gave_up(self._form.path, doubt.error, doubt.latest) if paused else None
+        paused = latest <= self._now() < latest + UNKNOWN_PAUSE
+        return _gave_up(error, latest) if paused else None
 
     def _send(self, body: Body) -> None:
         self._attempt, self._content = None, b""
         try:
             answer = self._client.post(
-                self._form.path,
+                METERING_PATH,
                 body.payload(),
                 before=lambda: self._claim(body),
                 not_taken=self._give_back,
@@ -264,7 +265,7 @@ class Sender:
         if self._attempt is not None and rest:
             error = f"Sent in a new body after {message}"
             self._run.give_back(self._attempt, rest, status_code=status, error=error)
-        self._queue.extendleft(Body(tuple(part), self._form) for part in reversed(parts) if part)
+        self._queue.extendleft(Body(tuple(part), self._entitlement_at) for part in reversed(parts) if part)
 
     def _put_aside(self, lines: Sequence[Line], error: AutomatumError, message: str, status: int) -> None:
         """Go on without a body, unless the API has refused several customers in a row: then it refuses every body."""
@@ -325,10 +326,10 @@ _REFUSED: Mapping[int, State] = {409: "conflict"}
 """States of lines that a status refuses, where that is not `unbilled`."""
 
 
-def _gave_up(path: str, message: str, latest: datetime) -> ApiUnreachable:
+def _gave_up(message: str, latest: datetime) -> ApiUnreachable:
     return ApiUnreachable(
         "POST",
-        path,
+        METERING_PATH,
         None,
         f"the outcome of {MOST_UNKNOWN} calls in a row is not known (the last: {message})",
         "Find out what is wrong with the API, decide about the unknown lines (automatum push settle), and push again. "

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.session import ApiSession
 from ..core.clock import Clock
@@ -21,19 +22,25 @@ from ..core.errors import (
     MoreToDo,
     worst_exit_code,
 )
-from .figures import entry_figures, line_figures
-from .ledger.entries import OPEN, Change, Entry, Item, State
+from .ledger.entries import OPEN, Change, Entry, Item, entry_figures, line_figures
 from .ledger.ledger import Ledger
 from .model import Line, bucket_start, exact, format_decimal
-from .plan import NO_CHECKS, Checks, above_limit
+from .options import PushOptions
+from .plan import above_limit
 from .push import Verdict
 from .send import Sender, SendResult, require_metering, too_late
 from .status import is_overdue
 from .usage.usage import read_usage
 
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
 Decision = Literal["billed", "not_billed", "never", "carry"]
+_Call = tuple[Decimal, Decimal]
+"""Units and price of a line in the last call that contained it."""
 _OF_ROW = ("vendor", "listing_id", "customer_id", "dimension", "entitlement_id", "units", "price")
 _SENDING = "lines are in a call of a push that runs, or has died: push again, which finds out, and then close it"
+_NOT_BILLED = "A person says that it was not billed."
 _MEANWHILE = "it has changed meanwhile; run the command again"
 
 
@@ -92,11 +99,8 @@ class SettleResult:
 
     def _figures(self, change: Change) -> dict[str, Any]:
         """A line as it is now, and the state that it has, or would have, after the decision."""
-        now = after = self.entries.get(change.line_id)
-        if now is None or after is None:
-            now, after = change.expected, change.after
-            if change.child is not None:
-                after = replace(after, carried_units=exact().add(after.carried_units, change.child.units)).judged()
+        now = self.entries.get(change.line_id, change.expected)
+        after = self.entries.get(change.line_id, change.after)
         return {**entry_figures(now), "after": after.state, "after_why": after.why}
 
 
@@ -105,11 +109,13 @@ def settle(
     session: ApiSession | None,
     ids: Collection[str],
     decision: Decision,
-    checks: Checks = NO_CHECKS,
+    options: PushOptions,
     *,
+    pipeline: SupportsPipeline | None = None,
+    organization_id: str | None = None,
     send: bool = False,
     reason: str = "",
-    confirm: bool = False,
+    by: str = "",
     clock: Clock,
 ) -> SettleResult:
     """Decide about lines, or close journal items. Nothing is written or sent without `confirm`.
@@ -121,10 +127,12 @@ def settle(
         decision: `billed`: the marketplace has billed what the last call contained, or what is asked for in a conflict.
             `not_billed`: it has billed nothing of the line. `never`: it need not be billed. `carry`: a line of the
             current hour or day bills what is open.
-        checks: The checks of a push.
+        options: Of the push, whose checks and limits hold here, too. `confirm`: do it.
+        pipeline: Destination of the synced tables that lines are checked against; None to check nothing.
+        organization_id: Organization of the rows of those tables; None if they contain only one.
         send: With `not_billed`: send the line now.
         reason: Why, for people. `never` needs it.
-        confirm: Do it.
+        by: User who decides.
         clock: Time.
 
     Raises:
@@ -142,9 +150,11 @@ def settle(
     result = SettleResult(verdict="dry_run", decision=decision)
     _decide(result, ledger, list(dict.fromkeys(ids)), send)
     if send or decision == "carry":
-        _check(result, ledger, checks, clock)
-    if confirm:
-        _carry_out(result, ledger, session, checks, reason)
+        lines = {change.line_id: change.child or change.expected.line for change in result.changes}
+        problems = _problems(lines, ledger.now(), clock, pipeline, organization_id)
+        _check(result, ledger, lines, problems, options)
+    if options.confirm:
+        _carry_out(result, ledger, session, options, reason, by)
     return result
 
 
@@ -168,117 +178,110 @@ def _decide(result: SettleResult, ledger: Ledger, ids: Sequence[str], send: bool
             elif result.decision != "never":
                 result.refused.append((id_, "it is a journal item: only --never closes it"))
             continue
-        made = _closed(entry, ledger.now()) or _DECIDE[result.decision](entry, ledger, children.get(id_, ()), send)
-        if not isinstance(made, str):
-            result.changes.append(made)
-            if made.child is not None or send:
-                result.to_send.append(made.child or entry.line)
-        elif id_ not in about or result.decision != "never":
-            result.refused.append((id_, made))
+        call, of_it = ledger.last_call(entry), children.get(id_, ())
+        if why := _refuse(result.decision, entry, call, of_it, send, ledger.now()):
+            if id_ not in about or result.decision != "never" or entry.state in OPEN:
+                result.refused.append((id_, why))
+                # Who gave up the line has not looked at its items, of other usage perhaps. Each has an id of its own.
+                result.items = [item for item in result.items if item.subject != id_ or item.id in wanted]
+            continue
+        change = _change(result.decision, entry, call, of_it, ledger.now())
+        result.changes.append(change)
+        if change.child is not None or send:
+            result.to_send.append(change.child or entry.line)
 
 
-def _closed(entry: Entry, now: datetime) -> str:
-    """Why nobody can decide about a line now; "" if a person can."""
-    if entry.why == "never" and entry.line.carried_from:
-        return f"it is given up: decide about the line {entry.line.carried_from}, whose usage it should have billed"
-    if entry.state in OPEN or (entry.settled_by == "hand" and entry.state != "sending") or is_overdue(entry, now):
-        return ""
-    if entry.state == "sending":
-        return "a push is sending it"
-    return f"it is {entry.state}, and nothing of it is open"
-
-
-def _change(
-    entry: Entry, state: State, why: str, error: str = "", child: Line | None = None, **accepted: Any
-) -> Change:
-    return Change(entry, replace(entry, state=state, why=why, error=error, **accepted), child)
-
-
-def _billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
-    line = entry.line
-    if entry.state == "conflict" and entry.why != "events disagree":
-        units, price = exact().subtract(line.units, entry.carried_units), line.price
-        if units < 0:
-            return "more is carried than is asked for: credit it in the portal, then --never"
-        return _change(entry, "settled", "billed", accepted_units=units, accepted_price=price)
-    call = ledger.last_call(entry)
-    if call is None:
-        return "it was never sent; if it was billed by other means: --never"
-    units, price = call
-    agrees = (exact().add(units, entry.carried_units), price) == (line.units, line.price)
-    if not agrees:
-        return _change(entry, "conflict", "differs", accepted_units=units, accepted_price=price)
-    return _change(entry, "settled", "billed", accepted_units=units, accepted_price=price)
-
-
-def _not_billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
-    if send and (entry.accepted_units or entry.carried_units):
-        return "a part of it is billed: --carry bills the rest"
-    if send and entry.line.carried_from:
-        return f"it bills the usage of another line: push settle {entry.line.carried_from} --carry"
-    if entry.state == "unbilled" and not send:
-        return "it is not billed already; --send sends it, --carry bills it in the current hour"
-    why = entry.why if entry.state == "unbilled" else "rejected"
-    error = entry.error if entry.state == "unbilled" else "A person says that it was not billed."
-    return _change(entry, "unbilled", why, error, accepted_units=None, accepted_price=None)
-
-
-def _never(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
-    if entry.state == "unknown" or entry.why == "refused by the marketplace":
-        # Without what was billed, usage that grows later would be carried whole, and billed twice.
-        return "it may have been billed: --billed or --not-billed first"
-    return _change(entry, "settled", "never")
-
-
-def _carry(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
-    line, open_ = entry.line, entry.open_units
-    if entry.state == "unknown":
-        return "it may have been billed: --billed or --not-billed first"
-    if line.carried_from:
-        return f"it bills the usage of another line: push settle {line.carried_from} --carry"
-    if entry.state == "conflict" and entry.why != "differs":
-        return "it is not known how much of it is billed: --billed or --not-billed first"
-    if open_ <= 0:
-        return "more is billed than was used: credit it in the portal" if open_ else "nothing of it is open"
-    if entry.state not in ("unbilled", "conflict"):
-        return "it is settled: --billed or --not-billed opens it again"
-    billed = {child.line.price for child in children if child.state != "unbilled"}
+def _refuse(
+    decision: Decision, entry: Entry, call: _Call | None, children: Sequence[Entry], send: bool, now: datetime
+) -> str:
+    """Why a decision about a line is refused: the first rule that holds; "" if none does."""
+    line, state, why, parent = entry.line, entry.state, entry.why, entry.line.carried_from
+    by_hand = entry.settled_by == "hand" and state != "sending"
+    is_open = state in OPEN or by_hand or is_overdue(entry, now)
+    corrected, partly = _is_corrected(entry), entry.accepted_units or entry.carried_units
+    prices = {child.line.price for child in children if child.state != "unbilled"}
     if entry.accepted_units is not None and entry.accepted_price is not None:
-        billed.add(entry.accepted_price)
-    if billed - {line.price}:
-        was = ", ".join(sorted(map(format_decimal, billed)))
-        return f"the price has changed from {was} to {format_decimal(line.price)}: settle it in the portal"
+        prices.add(entry.accepted_price)
+    was = ", ".join(sorted(map(format_decimal, prices - {line.price})))
+    first = "--billed or --not-billed first"
+    rules: tuple[tuple[Decision | None, object, str], ...] = (
+        (None, parent and why == "never", f"it is given up: decide about {parent}, whose usage it should have billed"),
+        (None, not is_open and state == "sending", "a push is sending it"),
+        (None, not is_open, f"it is {state}, and nothing of it is open"),
+        ("billed", corrected and entry.carried_units > line.units, "more is carried than is asked for: --never"),
+        ("billed", not corrected and call is None, "it was never sent; if it was billed by other means: --never"),
+        ("not_billed", send and partly, "a part of it is billed: --carry bills the rest"),
+        ("not_billed", send and parent, f"it bills the usage of another line: push settle {parent} --carry"),
+        ("not_billed", state == "unbilled" and not send, "it is not billed already: --send, or --carry"),
+        # Without what was billed, usage that grows later would be carried whole, and billed twice.
+        ("never", state == "unknown", f"it may have been billed: {first}"),
+        ("never", why == "refused by the marketplace", f"it may have been billed: {first}"),
+        ("carry", state == "unknown", f"it may have been billed: {first}"),
+        ("carry", parent, f"it bills the usage of another line: push settle {parent} --carry"),
+        ("carry", state == "conflict" and why != "differs", f"it is not known how much of it is billed: {first}"),
+        ("carry", entry.open_units < 0, "more is billed than was used: credit it in the portal"),
+        ("carry", not entry.open_units, "nothing of it is open"),
+        ("carry", state not in ("unbilled", "conflict"), "it is settled: --billed or --not-billed opens it again"),
+        ("carry", was, f"the price has changed from {was} to {format_decimal(line.price)}: settle it in the portal"),
+    )
+    return next((text for of, holds, text in rules if of in (None, decision) and holds), "")
+
+
+def _change(decision: Decision, entry: Entry, call: _Call | None, children: Sequence[Entry], now: datetime) -> Change:
+    """What a decision that is not refused makes of a line."""
+    line = entry.line
+    if decision == "never":
+        return Change(entry, replace(entry, state="settled", why="never", error=""))
+    if decision == "billed":
+        asked = (exact().subtract(line.units, entry.carried_units), line.price)
+        units, price = asked if _is_corrected(entry) else call or (None, None)
+        after = replace(entry, state="settled", why="billed", error="", accepted_units=units, accepted_price=price)
+        return Change(entry, after if after.agrees else replace(after, state="conflict", why="differs"))
+    if decision == "not_billed":
+        same = (entry.why, entry.error) if entry.state == "unbilled" else ("rejected", _NOT_BILLED)
+        after = replace(entry, state="unbilled", why=same[0], error=same[1], accepted_units=None, accepted_price=None)
+        return Change(entry, after)
+    number = max((child.line.carry_number for child in children), default=0) + 1
     child = replace(
         line,
-        starts_at=bucket_start(ledger.now(), line.grain),
-        units=open_,
+        starts_at=bucket_start(now, line.grain),
+        units=entry.open_units,
         carried_from=line.id,
-        carry_number=max((child.line.carry_number for child in children), default=0) + 1,
+        carry_number=number,
     )
-    return _change(entry, entry.state, entry.why, entry.error, child)
+    carried = exact().add(entry.carried_units, child.units)
+    return Change(entry, replace(entry, carried_units=carried).judged(), child)
 
 
-_DECIDE = {"billed": _billed, "not_billed": _not_billed, "never": _never, "carry": _carry}
+def _is_corrected(entry: Entry) -> bool:
+    """Whether `billed` is about what is asked for: what was billed differed, or the marketplace had another record."""
+    return entry.state == "conflict" and entry.why != "events disagree"
 
 
-def _check(result: SettleResult, ledger: Ledger, checks: Checks, clock: Clock) -> None:
+def _check(
+    result: SettleResult, ledger: Ledger, lines: Mapping[str, Line], problems: dict[str, str], options: PushOptions
+) -> None:
     """Refuse lines that a push would not send."""
     now = ledger.now()
-    lines = {change.line_id: change.child or change.expected.line for change in result.changes}
-    problems = _problems(lines, checks, now, clock)
     for id_, entry in ledger.overlapping([change.expected.line for change in result.changes]).items():
         problems[id_] = f"the line {entry.id} ({entry.line.grain} of {entry.line.day}) bills the same usage, or may"
     for id_, line in lines.items():
-        if line.carried_from is None and (late := too_late(line, now, checks.late_ok)):
+        if line.carried_from is None and (late := too_late(line, now, options.late_ok)):
             problems.setdefault(id_, f"{late}; --carry bills it in the current hour")
-    if limit := above_limit([line for id_, line in lines.items() if id_ not in problems], checks.max_amount):
+    if limit := above_limit([line for id_, line in lines.items() if id_ not in problems], options.max_amount):
         problems = dict.fromkeys(lines, limit) | problems
     result.refused += problems.items()
     result.changes = [change for change in result.changes if change.line_id not in problems]
     result.to_send = [line for id_, line in lines.items() if id_ not in problems]
 
 
-def _problems(lines: Mapping[str, Line], checks: Checks, now: datetime, clock: Clock) -> dict[str, str]:
+def _problems(
+    lines: Mapping[str, Line],
+    now: datetime,
+    clock: Clock,
+    pipeline: SupportsPipeline | None,
+    organization_id: str | None,
+) -> dict[str, str]:
     """What the checks of usage find: rules of the marketplace, customer, entitlement, price.
 
     Lines of one key and hour are checked as their sum, as usage would be.
@@ -290,16 +293,15 @@ def _problems(lines: Mapping[str, Line], checks: Checks, now: datetime, clock: C
         rows = [{name: getattr(line, name) for name in _OF_ROW} for line in of_grain.values()]
         usage = read_usage(
             [{**row, "usage_at": line.starts_at} for row, line in zip(rows, of_grain.values(), strict=True)],
-            pipeline=checks.pipeline,
+            pipeline=pipeline,
             grain=grain,
             until=max(line.ends_at for line in of_grain.values()),
             now=now,
             source="push settle",
-            organization_id=checks.organization_id,
-            unchecked=checks.unchecked,
+            organization_id=organization_id,
             clock=clock,
         )
-        refused = {refusal.line_id: refusal for refusal in usage.refusals} | dict(usage.held)
+        refused = {refusal.line_id: refusal for refusal in usage.refusals}
         there = {line.id for line in usage.lines}
         for id_, line in of_grain.items():
             if line.id in refused:
@@ -309,33 +311,35 @@ def _problems(lines: Mapping[str, Line], checks: Checks, now: datetime, clock: C
     return found
 
 
-def _carry_out(result: SettleResult, ledger: Ledger, session: ApiSession | None, checks: Checks, reason: str) -> None:
+def _carry_out(
+    result: SettleResult, ledger: Ledger, session: ApiSession | None, options: PushOptions, reason: str, by: str
+) -> None:
     if result.to_send:
         assert session is not None
         require_metering(session)
-    done = set(ledger.settle(result.changes, checks.by, reason))
-    closed = set(ledger.close_items([item.id for item in result.items], checks.by, reason))
+    done = set(ledger.settle(result.changes, by, reason))
+    closed = set(ledger.close_items([item.id for item in result.items], by, reason))
     result.refused += ((change.line_id, _MEANWHILE) for change in result.changes if change.line_id not in done)
     result.changes = [change for change in result.changes if change.line_id in done]
     result.items = [item for item in result.items if item.id in closed]
     result.to_send = [line for line in result.to_send if (line.carried_from or line.id) in done]
     if result.to_send and session is not None:
-        result.sent = _send(result, ledger, session, checks)
+        result.sent = _send(result, ledger, session, options, by)
     result.entries = ledger.fetch(done)
     more = any(isinstance(error, MoreToDo) for error in result.errors)
     result.verdict = "more_to_do" if more else "incomplete" if result.exit_code else "complete"
 
 
-def _send(result: SettleResult, ledger: Ledger, session: ApiSession, checks: Checks) -> SendResult:
+def _send(result: SettleResult, ledger: Ledger, session: ApiSession, options: PushOptions, by: str) -> SendResult:
     """Send the lines in a run for each source, which stays that of its lines."""
     sources = {change.line_id: change.expected.source for change in result.changes}
     sent = SendResult()
     for source in dict.fromkeys(sources.values()):
         lines = [line for line in result.to_send if sources[line.carried_from or line.id] == source]
         if lines and not sent.stopped:
-            with ledger.run(source, lines, checks.by) as run:
+            with ledger.run(source, lines, by) as run:
                 run.recover()
                 again = {line.id for line in lines}
-                sent = Sender(session, ledger, run, late_ok=checks.late_ok, again=again, result=sent).send(lines)
+                sent = Sender(session, ledger, run, late_ok=options.late_ok, again=again, result=sent).send(lines)
                 run.end(complete=sent.stopped is None, reason=sent.stopped.message if sent.stopped else "")
     return sent

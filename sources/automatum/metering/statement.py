@@ -8,7 +8,7 @@ import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,14 @@ _ACCOUNTS = ("cloud_identifier", "aws_account_id", "azure_tenant_id")
 _OPTION = "--compare"
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _NUMBER = (
-    r"CASE WHEN regexp_full_match({0}, '-?\d{{1,20}}(\.\d{{1,12}})?') THEN CAST({0} AS DECIMAL(38, 12)) END AS {0}"
+    r"CASE WHEN regexp_full_match({0}, '(-?\d{{1,20}}(\.\d{{1,12}})?)?') "
+    r"THEN CAST(COALESCE(NULLIF({0}, ''), '0') AS DECIMAL(38, 12)) END AS {0}"
 )
 _DAY = (
     r"COALESCE(TRY_STRPTIME(day[:10], '%Y-%m-%d'), "
     r"TRY_STRPTIME(regexp_extract(day, '^\d+/\d+/\d{4}'), '%m/%d/%Y')) AS day"
 )
+_VENDOR = "COALESCE(LOWER(vendor), ?) AS vendor"
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,8 @@ def month_bounds(month: str) -> tuple[datetime, datetime]:
     match = _MONTH.fullmatch(month)
     if match is None or month < "0001":
         raise ConfigurationError("--month", f"{month!r} is not a month.", "Write it as YYYY-MM, such as 2026-11.")
-    year, number = int(match[1]), int(match[2])
-    first, following = date(year, number, 1), date(year + number // 12, number % 12 + 1, 1)
-    return _midnight(first), _midnight(following)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+    start = datetime(int(match[1]), int(match[2]), 1, tzinfo=timezone.utc)
+    return start, start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
 
 
 def _compare(
@@ -153,12 +150,10 @@ def _compare(
     if "vendor" not in present and vendor is None and len(vendors) > 1:
         step = "Name that of the report."
         raise ConfigurationError("--vendor", "the month has usage of several marketplaces.", step)
-    if "vendor" not in present:
-        name = vendor or next(iter(vendors), "")
-        given = given.drop_columns(["vendor"]).append_column("vendor", pa.repeat(pa.scalar(name), len(given)))
     connection.register("given", given)
-    numbers = ", ".join(_NUMBER.format(name) for name in ("units", "amount"))
-    connection.execute(f"CREATE TABLE report AS SELECT * REPLACE ({numbers}, {_DAY}) FROM given")
+    values = ", ".join([*(_NUMBER.format(name) for name in ("units", "amount")), _DAY, _VENDOR])
+    query = f"CREATE TABLE report AS SELECT * REPLACE ({values}) FROM given"
+    connection.execute(query, [vendor or next(iter(vendors), "")])
     _refuse_unread(connection)
     connection.execute("DELETE FROM report WHERE strftime(day, '%Y-%m') <> ?", [month])
     by_currency = "currency" in present or len(_values(connection, "currency")) < 2
@@ -186,7 +181,7 @@ def _refuse_unread(connection: duckdb.DuckDBPyConnection) -> None:
     words = {"units": number, "amount": number, "day": ("is not a date.", "Write it as YYYY-MM-DD.")}
     for name, (problem, step) in words.items():
         query = f"SELECT line, given.{name} FROM given JOIN report USING (line) WHERE report.{name} IS NULL"
-        row = connection.execute(f"{query} AND given.{name} IS NOT NULL ORDER BY line LIMIT 1").fetchone()
+        row = connection.execute(f"{query} AND given.{name} <> '' ORDER BY line LIMIT 1").fetchone()
         if row:
             raise ConfigurationError(_OPTION, f"line {row[0]}: {name}: {row[1]!r} {problem}", step)
 
@@ -196,30 +191,17 @@ def _read(path: Path, columns: Mapping[str, str], accounts: Mapping[str, str]) -
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header = next(reader, [])
-            places = _places(header, columns)
-            lines, found = [], {name: list[str | None]() for name in NAMES}
-            for row in reader:
-                if any(cell.strip() for cell in row):
-                    lines.append(reader.line_num)
-                    for name, cells in found.items():
-                        cells.append(_cell(row, places.get(name), name, accounts))
+            places = _places(next(reader, []), columns)
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         step = "Give a CSV file in UTF-8, with a header."
         raise ConfigurationError(_OPTION, f"{path} cannot be read: {error}", step) from None
+    found: dict[str, list[str | None]] = {name: [None] * len(rows) for name in NAMES}
+    for name, place in places.items():
+        cells = (row[place].strip() if place < len(row) else "" for _, row in rows)
+        found[name] = [accounts.get(cell, cell) if name == "customer_id" else cell for cell in cells]
     texts = {name: pa.array(cells, pa.string()) for name, cells in found.items()}
-    return pa.table({"line": pa.array(lines, pa.int64()), **texts}), set(places)
-
-
-def _cell(row: Sequence[str], place: int | None, name: str, accounts: Mapping[str, str]) -> str | None:
-    if place is None:
-        return None
-    text = row[place].strip() if place < len(row) else ""
-    if name in ("units", "amount"):
-        return text or "0"
-    if name == "vendor":
-        return text.lower()
-    return accounts.get(text, text) if name == "customer_id" else (text or None if name == "day" else text)
+    return pa.table({"line": pa.array([line for line, _ in rows], pa.int64()), **texts}), set(places)
 
 
 def _places(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..core.clock import Clock, utc
-from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
-from ..core.result_line import result_line
-from .figures import entry_figures, line_figures
-from .ledger.entries import OPEN, STATES, Entry, Item
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
+from .ledger.entries import OPEN, STATES, Entry, Item, entry_figures, line_figures
 from .ledger.location import find_ledger, ledger_owner, missing_file, problem_of_missing, refuse_network
 from .model import exact
-from .rules import deadline, documented_deadline
+from .rules import deadline
 
 if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
@@ -26,13 +24,17 @@ if TYPE_CHECKING:
 CONFIRM_WITHIN = timedelta(hours=48)
 """Time after which an accepted line without a confirming event is an alarm, once events are used."""
 
-OpenKind = Literal["unknown", "conflict", "unbilled", "unconfirmed", "sending", "run", "refusal", "source", "event"]
-_ORDER: tuple[OpenKind, ...] = (
-    "unknown", "conflict", "unbilled", "unconfirmed", "run", "source", "refusal", "event", "sending",
-)  # fmt: skip
-_OF_ITEM: Mapping[str, OpenKind] = {"run": "run", "refusal": "refusal", "source": "source", "event": "event"}
+_ORDER = ("unknown", "conflict", "unbilled", "unconfirmed", "run", "source", "refusal", "event", "sending")
+_OF_ITEM = {
+    "run": ("its usage need not be pushed", "or push its usage again, whole"),
+    "refusal": ("need not be billed", "or push the corrected usage"),
+    "source": ("repeats the other source", "or push both sources as one usage, with one --source"),
+    "event": ("seen in the marketplace", "after you have looked it up in the marketplace"),
+}
+"""Kind of a journal item to the reason with which a person closes it, and a hint."""
 _OF_ROWS = ("vendor", "customer_id", "listing_id", "dimension", "starts_at", "units", "price")
 _SETTLE = "automatum push settle"
+_SENDING = "in a call of a push that runs, or was left by one that died: the next push finds out"
 _LATE = f"accepted, and not confirmed by an event within {CONFIRM_WITHIN.total_seconds() / 3600:g} hours"
 
 
@@ -41,8 +43,8 @@ class OpenItem:
     """A line, or another item of the ledger, that waits for a person.
 
     Attributes:
-        kind: What is open. `unconfirmed`: accepted long ago, without an event. `sending`: in a call of a push that
-            runs or has died; it waits for nobody.
+        kind: A state of lines, or a kind of journal items. `unconfirmed`: accepted long ago, without an event.
+            `sending`: in a call of a push that runs or has died; it waits for nobody.
         id: Id of the line or of the journal item: what `push settle` takes.
         why: The reason, for people.
         command: What closes it, ready to be pasted; "" if nothing is to be done.
@@ -52,7 +54,7 @@ class OpenItem:
         about: What is known of rows that are no line, as text.
     """
 
-    kind: OpenKind
+    kind: str
     id: str
     why: str
     command: str
@@ -85,8 +87,6 @@ class LedgerStatus:
     now: datetime
     lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     items: list[OpenItem] = field(default_factory=list)
-    changed: ClassVar[bool] = False
-    named_errors: ClassVar[Sequence[tuple[str, AutomatumError]]] = ()
 
     @property
     def unresolved(self) -> dict[str, int]:
@@ -121,12 +121,6 @@ class LedgerStatus:
         """65 as long as anything is unresolved, whichever push left it; else 0."""
         return EXIT_INCOMPLETE if self.unresolved else EXIT_COMPLETE
 
-    def line(self, brief: bool = False) -> str:
-        """The status in one line, such as `automatum push status: incomplete (exit 65); unknown 2, refusal 1`."""
-        verdict = "incomplete" if self.unresolved else "complete"
-        counted = [f"{name} {number}" for name, number in self.unresolved.items()]
-        return result_line("push status", verdict, self.exit_code, changes=counted, brief=brief)
-
     def to_json(self) -> dict[str, Any]:
         """The status as one JSON object."""
         return {
@@ -141,24 +135,21 @@ class LedgerStatus:
         }
 
 
-def status_of(
-    settings: AutomatumSettings, clock: Clock, url: str | None = None, *, named: bool | None = None
-) -> LedgerStatus:
+def status_of(settings: AutomatumSettings, clock: Clock, *, named: bool | None = None) -> LedgerStatus:
     """Read the status of the ledger of the settings; an empty one if nothing was ever pushed from here.
 
     Args:
         settings: Resolved settings.
         clock: Time.
-        url: Database of the ledger; None for that of the settings.
         named: Whether it is an error that there is none; None if the URL or the settings name it.
 
     Raises:
         ConfigurationError: There should be a ledger, and there is none; or it must not be used.
         DestinationError: The ledger cannot be read.
     """
-    place, owner = find_ledger(settings, url), ledger_owner(settings)
+    place, owner = find_ledger(settings), ledger_owner(settings)
     refuse_network(place)
-    now, named = utc(clock.time()), bool(url or settings.ledger_url) if named is None else named
+    now, named = utc(clock.time()), bool(settings.ledger_url) if named is None else named
     path = missing_file(place)
     if path is None:
         from .ledger.ledger import Ledger  # SQLAlchemy, only where there is a ledger.
@@ -169,48 +160,38 @@ def status_of(
             location, path = ledger.location, ledger.path
     else:
         location = str(path)
-    if problem := problem_of_missing(owner, location, path, begin=not named):
+    if problem := problem_of_missing(location, path, begin=not named):
         raise problem
     return LedgerStatus(location, False, now)
 
 
-def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
+def read_status(ledger: Ledger, now: datetime, run_id: str = "", source: str | None = None) -> LedgerStatus:
     """Read the status of a ledger. Nothing is written, and no request is sent.
 
     Args:
         ledger: An open ledger.
         now: The current time, aware.
+        run_id: A run whose own item does not count: it is the push that asks.
+        source: Usage of which no run's item counts: the next push of it closes them.
     """
     status = LedgerStatus(ledger.location, ledger.exists, now)
     if not ledger.exists:
         return status
     status.lines |= {str(state): number for state, number in ledger.counts().items()}
     found = [_line_item(entry, now) for entry in ledger.entries(states=(*OPEN, "sending"))]
-    items = list(ledger.items(open_only=True))
+    others = [item for item in ledger.items(open_only=True) if item.subject != run_id]
+    items = [item for item in others if item.kind != "run" or item.source != source]
     known = ledger.fetch([item.subject for item in items])
     found += [_journal_item(item, known.get(item.subject)) for item in items]
     found += [
         OpenItem("unconfirmed", entry.id, _LATE, *_look(entry.id), entry.sent_at, entry)
-        for entry in unconfirmed(ledger, now)
+        for entry in _unconfirmed(ledger, now)
     ]
     status.items = sorted(found, key=lambda item: (_ORDER.index(item.kind), item.since or now, item.id))
     return status
 
 
-def unresolved(ledger: Ledger, run_id: str = "") -> dict[str, int]:
-    """`LedgerStatus.unresolved`, without the items.
-
-    Args:
-        ledger: The ledger.
-        run_id: A run whose own item does not count: it is the push that asks.
-    """
-    kinds = Counter[str]({state: number for state, number in ledger.counts().items() if state in OPEN})
-    kinds.update(item.kind for item in ledger.items(open_only=True) if item.subject != run_id)
-    kinds["unconfirmed"] = sum(1 for _ in unconfirmed(ledger, ledger.now()))
-    return {kind: kinds[kind] for kind in _ORDER if kinds[kind]}
-
-
-def unconfirmed(ledger: Ledger, now: datetime) -> Iterator[Entry]:
+def _unconfirmed(ledger: Ledger, now: datetime) -> Iterator[Entry]:
     """Accepted lines that no event has confirmed in time. Before the first event, the webhooks were not in use."""
     first = next(iter(ledger.items(kinds=["event"])), None)
     if first is None or first.at is None:
@@ -231,14 +212,8 @@ def is_overdue(entry: Entry, now: datetime) -> bool:
 def _line_item(entry: Entry, now: datetime) -> OpenItem:
     command, hint = _way_out(entry, now)
     since = entry.settled_at or entry.sent_at or entry.first_seen_at
-    kind: OpenKind = entry.state if entry.state in ("unknown", "conflict", "sending") else "unbilled"
-    return OpenItem(kind, entry.id, _why(entry), command, hint, since, entry)
-
-
-def _why(entry: Entry) -> str:
-    if entry.state == "sending":
-        return "in a call of a push that runs, or was left by one that died: the next push finds out"
-    return ": ".join(filter(None, (entry.why, entry.error))) or entry.state
+    why = ": ".join(filter(None, (entry.why, entry.error))) or entry.state
+    return OpenItem(entry.state, entry.id, _SENDING if entry.state == "sending" else why, command, hint, since, entry)
 
 
 def _look(line_id: str) -> tuple[str, str]:
@@ -258,7 +233,7 @@ def _way_out(entry: Entry, now: datetime) -> tuple[str, str]:
         reason = f"the line {line.carried_from} is open again" if line.carried_from else "nothing of it is to be billed"
         return f"{name} --never --reason '{reason}' --confirm", ""
     partly = bool(entry.accepted_units or entry.carried_units)
-    if entry.state == "unbilled" and not partly and now < documented_deadline(line):
+    if entry.state == "unbilled" and not partly and now < deadline(line, late_ok=True):
         late = "" if now < deadline(line) else "--late-ok "
         return f"{name} --not-billed --send {late}--confirm", "sends it again, under its own hour or day"
     if entry.open_units > 0 and entry.accepted_price in (None, line.price):
@@ -270,12 +245,7 @@ def _way_out(entry: Entry, now: datetime) -> tuple[str, str]:
 
 
 def _journal_item(item: Item, entry: Entry | None) -> OpenItem:
-    name = f"{_SETTLE} {shlex.quote(item.id)} --never --confirm --reason"
-    command, hint = {
-        "run": (f"{name} 'its usage need not be pushed'", "or push its usage again, whole"),
-        "refusal": (f"{name} 'need not be billed'", "or push the corrected usage"),
-        "source": (f"{name} 'repeats the other source'", "or push both sources as one usage, with one --source"),
-        "event": (f"{name} 'seen in the marketplace'", "after you have looked it up in the marketplace"),
-    }.get(item.kind, ("", ""))
+    reason, hint = _OF_ITEM[item.kind]
+    command = f"{_SETTLE} {shlex.quote(item.id)} --never --confirm --reason '{reason}'"
     about = {**(line_figures(entry.line) if entry else {}), **item.data, **(item.data.get("about") or {})}
-    return OpenItem(_OF_ITEM[item.kind], item.id, item.reason, command, hint, item.at, about=about)
+    return OpenItem(item.kind, item.id, item.reason, command, hint, item.at, about=about)

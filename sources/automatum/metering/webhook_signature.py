@@ -70,7 +70,7 @@ def _json(value: Any) -> Any:
     """What a text says in JSON, None if it is none; another value as it is."""
     try:
         return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -129,10 +129,11 @@ def delete_application(session: ApiSession, application: Application) -> None:
         ApiUnreachable: Whether it was deleted is not known.
         AutomatumError: The API refuses. Nothing is changed.
     """
-    if application.client_id == session.settings.client_id:
+    settings = session.settings
+    if application.client_id in (settings.client_id, *dict(settings.pool())):
         raise ConfigurationError(
             "ID",
-            f"{application.client_id} is the application of this configuration, which syncs and pushes with it.",
+            f"{application.client_id} is an application of this configuration, which syncs or pushes with it.",
             "Delete it in the Automatum dashboard, or with another application. Nothing was changed.",
         )
     session.client.change("DELETE", application.path)

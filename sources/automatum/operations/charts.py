@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +25,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,
     "text.color": _TEXT,
     "axes.edgecolor": _TEXT,
     "axes.labelcolor": _TEXT,
@@ -57,12 +60,13 @@ def amount_by_month(rows: Sequence[Row], id_: str) -> str:
 
 def value_by_day(rows: Sequence[Row], id_: str) -> str:
     """Annual contract value by day, a panel for each currency."""
-    currencies = sorted({str(one["currency"]) for one in rows})
+    currencies, days = sorted({str(one["currency"]) for one in rows}), [one["day"] for one in rows]
     with mpl.rc_context(_STYLE):
         figure, panels = _figure(len(currencies), id_)
         for panel, currency in zip(panels, currencies, strict=True):
-            own = [one for one in rows if str(one["currency"]) == currency]
-            panel.plot([one["day"] for one in own], [float(one["value"]) for one in own], color=_COLORS[0], linewidth=2)
+            panel.set_xlim(min(days), max(days) + timedelta(days=1))
+            sums = _sums(rows, "day", "currency", currency, "value")
+            panel.plot(list(sums), [float(one) for one in sums.values()], color=_COLORS[0], linewidth=2)
             panel.set_ylim(bottom=0)
             _finish(panel, currency)
         return _svg(figure, id_, "Annual contract value by day")
@@ -126,7 +130,9 @@ def _finish(panel: Any, currency: str) -> None:
 def _svg(figure: Figure, id_: str, title: str) -> str:
     """The drawing, to stand in a page beside others: ids of its own, colours of the page, a name for screen readers."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # The reader's fonts draw the text: they have other characters.
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

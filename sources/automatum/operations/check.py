@@ -52,7 +52,8 @@ class CheckReport:
         can_push: Whether usage may be pushed.
         excess_scopes: Scopes of the token that this configuration does not use.
         tables: The result for each table.
-        windows: The quota's windows after the check.
+        windows: The quota's windows after the check; of a pool, those of the first application and the organization.
+        applications: Of a pool, client id to what is wrong with the application; empty if it can be used.
         errors: All errors. Missing scopes of named tables are one error.
         requests: API requests that the check sent.
         token_requests: Requests for a token.
@@ -63,6 +64,7 @@ class CheckReport:
     excess_scopes: list[str]
     tables: dict[str, TableCheck] = field(default_factory=dict)
     windows: list[dict[str, Any]] = field(default_factory=list)
+    applications: dict[str, str] = field(default_factory=dict)
     errors: list[AutomatumError] = field(default_factory=list)
     requests: int = 0
     token_requests: int = 0
@@ -90,7 +92,7 @@ def check(session: ApiSession) -> CheckReport:
     """
     chosen = session.select()
     missing = session.missing_scopes(chosen)
-    granted = session.client.tokens.scopes()
+    granted = session.client.scopes()
     report = CheckReport(
         None if granted is None else sorted(granted),
         granted is None or METERING_SCOPE in granted,
@@ -110,6 +112,10 @@ def check(session: ApiSession) -> CheckReport:
             report.errors.append(error)
         if error:
             result.problem, result.next_step = error.message, error.next_step
+    if pool := session.client.pool:
+        found = pool.check()
+        report.applications = {name: error.message if error else "" for name, error in found.items()}
+        report.errors += [error for error in found.values() if error]
     report.windows = session.client.limiter.window_usage()
     report.requests, report.token_requests = session.budget.requests, session.budget.token_requests
     return report

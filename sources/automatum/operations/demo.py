@@ -117,14 +117,13 @@ def run_demo(database: Path) -> Demo:
     return Demo(figures, worst_exit_code([first.exit_code, second.exit_code]))
 
 
-def serve_sandbox(port: int, limits: Sequence[str], customers: int, days: int) -> Serving:
+def serve_sandbox(port: int, limits: Sequence[str], customers: int) -> Serving:
     """Serve the sandbox, with 1.64 entitlements and 0.52 private offers for each customer.
 
     Args:
         port: Port on 127.0.0.1; 0 for a free one.
         limits: Rate limits in the form of `parse_limits`; none for those of the vendor.
         customers: Number of customers.
-        days: Days of analytics.
 
     Raises:
         ConfigurationError: The port is taken, or a limit has another form.
@@ -134,7 +133,6 @@ def serve_sandbox(port: int, limits: Sequence[str], customers: int, days: int) -
             customers=customers,
             entitlements=customers * 41 // 25,
             private_offers=customers * 13 // 25,
-            days=days,
             limits=parse_limits(limits),
         )
     except ValueError as error:

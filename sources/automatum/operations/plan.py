@@ -103,7 +103,7 @@ def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOp
         session.require_scopes(chosen)
     missing = session.missing_scopes(chosen)
     if len(missing) == len({one.group for one in chosen}):
-        raise ScopeMissing(missing, session.client.tokens.scopes() or frozenset())
+        raise ScopeMissing(missing, session.client.scopes() or frozenset())
     skipped = {one.table: f"needs scope {one.scope}" for one in chosen if one.group in missing}
     granted = [one for one in chosen if one.group not in missing]
     now, owner = utc(session.clock.time()), session.settings.owner

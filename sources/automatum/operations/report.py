@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FIRST_ROWS, MOST_ROWS = 12, 100
 """Rows of a table that are shown, and rows that the page has. The others are counted; the view has them all."""
+LONGEST_TEXT = 300
+"""Characters of a name that the page has; the view has all."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Question:
         total: Column whose sum by `currency` is the figure of the section; empty: the number of rows is.
         monthly: The figure is that of the last full month.
         chart: Name of the chart in `charts`; empty for none.
-        figures: Query of the rows that the chart draws; empty: those of the table.
+        by_day: The table has the rows of the last `day` only; the chart has all.
     """
 
     model: str
@@ -49,7 +52,7 @@ class Question:
     total: str = ""
     monthly: bool = False
     chart: str = ""
-    figures: str = ""
+    by_day: bool = False
 
 
 QUESTIONS = (
@@ -67,8 +70,8 @@ QUESTIONS = (
         "usage_by_month",
         "Usage that is not billed, or not known to be",
         """
-            SELECT month, vendor, company_name, dimension, unresolved_lines, open_amount, refused_amount,
-            measured_amount, currency FROM {schema}.usage_by_month WHERE unresolved_lines > 0 ORDER BY
+            SELECT month, vendor, company_name, dimension, unresolved_lines, open_amount, over_billed_amount,
+            refused_amount, measured_amount, currency FROM {schema}.usage_by_month WHERE unresolved_lines > 0 ORDER BY
             month, vendor, company_name, dimension
         """,
         "open sums",
@@ -80,8 +83,9 @@ QUESTIONS = (
         """
             SELECT month, vendor, currency, SUM(measured_amount) AS measured_amount, SUM(accepted_amount) AS
             accepted_amount, SUM(confirmed_amount) AS confirmed_amount, SUM(open_amount) AS open_amount,
-            SUM(refused_amount) AS refused_amount, SUM(written_off_amount) AS written_off_amount FROM
-            {schema}.usage_by_month GROUP BY month, vendor, currency ORDER BY month DESC, vendor, currency
+            SUM(over_billed_amount) AS over_billed_amount, SUM(refused_amount) AS refused_amount,
+            SUM(written_off_amount) AS written_off_amount FROM {schema}.usage_by_month
+            GROUP BY month, vendor, currency ORDER BY month DESC, vendor, currency
         """,
         "sums",
         "measured_amount",
@@ -105,18 +109,14 @@ QUESTIONS = (
         "contract_value_daily",
         "Annual contract value",
         """
-            SELECT c.day, c.vendor, c.currency, c.value, c.contracts, c.customers, c.contracts_left_out,
-            c.basis FROM {schema}.contract_value_daily AS c WHERE c.day = (SELECT MAX(day) FROM
-            {schema}.contract_value_daily) ORDER BY c.vendor, c.currency
+            SELECT day, vendor, currency, value, contracts, customers, contracts_left_out, basis FROM
+            {schema}.contract_value_daily WHERE day >= (SELECT today - 365 FROM {schema}.model_settings)
+            ORDER BY day, vendor, currency
         """,
         "sums",
         "value",
         chart="value_by_day",
-        figures="""
-            SELECT day, currency, SUM(value) AS value FROM {schema}.contract_value_daily WHERE day >=
-            (SELECT MAX(day) - 365 FROM {schema}.contract_value_daily) GROUP BY day, currency ORDER BY
-            currency, day
-        """,
+        by_day=True,
     ),
     Question(
         "contracts_ending",
@@ -173,17 +173,20 @@ class Section:
 
     Attributes:
         question: What it answers.
-        rows: All rows of the answer.
-        figures: Rows that the chart draws.
+        read: All rows of the answer; the chart draws them.
         month: The last full month, if the figure of the section is of a month.
     """
 
     question: Question
-    rows: list[dict[str, Any]]
-    figures: list[dict[str, Any]]
+    read: list[dict[str, Any]]
     month: date | None = None
 
-    @property
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the table."""
+        return [one for one in self.read if not self.question.by_day or one["day"] == self.read[-1]["day"]]
+
+    @cached_property
     def totals(self) -> dict[str, Decimal]:
         """Currency to the sum of the section. Currencies are never added."""
         totals: dict[str, Decimal] = {}
@@ -193,7 +196,7 @@ class Section:
                 totals[currency] = totals.get(currency, Decimal(0)) + amount
         return totals
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The columns that the page shows: the organization only if there are several."""
         names = list(self.rows[0]) if self.rows else []
@@ -258,9 +261,9 @@ class Report:
         environment.tests["day"] = lambda value: isinstance(value, date)
         template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
         drawn = {
-            at: charts.DRAWN[one.question.chart](one.figures, f"chart{at}")
+            at: charts.DRAWN[one.question.chart](one.read, f"chart{at}")
             for at, one in enumerate(self.sections)
-            if one.question.chart and one.figures
+            if one.question.chart and one.read
         }
         return template.render(report=self, charts=drawn, first=FIRST_ROWS, most=MOST_ROWS)
 
@@ -293,8 +296,7 @@ def read_report(pipeline: SupportsPipeline, into: str | None, now: float) -> Rep
         last_month = (report.made_at.date().replace(day=1) - timedelta(days=1)).replace(day=1)
         for question in QUESTIONS:
             rows = _read(client, question.query, dataset)
-            figures = _read(client, question.figures, dataset) if question.figures else rows
-            report.sections.append(Section(question, rows, figures, last_month if question.monthly else None))
+            report.sections.append(Section(question, rows, last_month if question.monthly else None))
     return report
 
 
@@ -324,4 +326,7 @@ def _shown(value: Any, name: str = "") -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, date):
         return value.isoformat() if name != "month" else f"{value:%Y-%m}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = str(value)
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"

@@ -22,7 +22,7 @@ import platformdirs
 
 from ..api.exact_json import parse_json
 from ..api.session import ApiSession
-from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_source, open_store
+from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_store, open_store
 from ..config.settings import AutomatumSettings
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
@@ -32,6 +32,8 @@ from .applications import SECRET_KEYS, Application, find_application
 
 logger = logging.getLogger("automatum")
 
+_MASKED = re.compile(r"\*{2}|\u2022|\u2026|\.{3}").search
+"""Part of a secret that is shown in part, such as `secret_****1a2b`."""
 PAUSE = 2.0
 """Seconds before the second attempt to store the new secret."""
 _NEXT = (
@@ -107,7 +109,7 @@ def rotate(
     Args:
         session: The API.
         wanted: Id or client id; None for the application of this configuration.
-        store_in: Where the new secret goes (see `secret_source.open_store`); None for the source of the present one.
+        store_in: Where the new secret goes (see `credentials.open_store`); None for the source of the present one.
         confirm: Called before anything is changed, with the application and the description of the store; may raise.
 
     Raises:
@@ -126,25 +128,30 @@ def rotate(
         for path in sorted(folder.glob(f"{prefix}*.json")):
             logger.warning("an earlier rotation was interrupted; the answer with its secret is in %s", path)
         store, changes = _find_store(session.settings, application, store_in)
-        confirm(application, store.description)
+        confirm(application, str(store))
         store.check_writable()
         _replace(session, application, store, changes, AnswerFile(folder, prefix))
-        return Rotation(application, store.description)
+        return Rotation(application, str(store))
 
 
 def _find_store(
     settings: AutomatumSettings, application: Application, store_in: str | None
 ) -> tuple[CredentialStore, dict[str, str | Secret]]:
     """The store, and what goes there besides the secret. A store of another application is refused."""
+    if application.client_id in dict(settings.pool()):
+        raise ConfigurationError(
+            "ID",
+            f"{application.client_id} is one of sources.automatum.applications, where no new secret can be stored.",
+            "Regenerate its secret in the Automatum dashboard, and write it there. Nothing was changed.",
+        )
     own = application.client_id == settings.client_id
-    source = find_secret_source(settings.organization)
-    store = source.store if own else None
+    store = find_secret_store(settings.organization) if own else "elsewhere"
     if store_in is not None:
         store = open_store(store_in, settings.organization)
-    if store is None:
+    if isinstance(store, str):
         raise ConfigurationError(
             STORE_IN,
-            f"the secret comes from {source.description if own else 'elsewhere'}, which cannot be written.",
+            f"the secret comes from {store}, which cannot be written.",
             "Name where the new one is to go: --store-in toml, or a vault's address (docs/secrets.md). "
             "Nothing was changed.",
         )
@@ -152,7 +159,7 @@ def _find_store(
     if there and there != application.client_id:
         raise ConfigurationError(
             STORE_IN if store_in else "ID",
-            f"{store.description} holds the credentials of {there}, not of {application.client_id}.",
+            f"{store} holds the credentials of {there}, not of {application.client_id}.",
             "Name another store. Nothing was changed.",
         )
     return store, {} if there or store_in is None else {"client_id": application.client_id}
@@ -172,7 +179,7 @@ def _replace(
         if not problem:
             answer.discard()
             return
-        problem = f"was regenerated, and could not be stored in {store.description}: {problem.rstrip('.')}."
+        problem = f"was regenerated, and could not be stored in {store}: {problem.rstrip('.')}."
     except AutomatumError:
         raise
     except BaseException as error:  # Also Ctrl-C: the secret must not be lost with the process.
@@ -214,7 +221,7 @@ def _find_secrets(content: bytes, known: str) -> list[str]:
             ahead += node.items()
         elif isinstance(node, list):
             ahead += [(key, one) for one in node]
-        elif isinstance(node, str) and key.lower() in SECRET_KEYS and len(node.split()) == 1:
+        elif isinstance(node, str) and key.lower() in SECRET_KEYS and len(node.split()) == 1 and not _MASKED(node):
             found.append(node.strip())
     return [one for one in dict.fromkeys(found) if one != known]
 

@@ -14,6 +14,7 @@ from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
 from ..endpoints import Endpoint, Kind
 from ..warehouse.catalog import update_catalog
 from ..warehouse.dataset import check_organization_kind, delete_old_sweeps, delete_page_records
+from ..warehouse.dlt_internals import forget_configuration_log
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.sql import complete_load_ids
@@ -66,6 +67,7 @@ def sync(
         DestinationError: The destination refuses.
     """
     started, settings = session.clock.monotonic(), session.settings
+    forget_configuration_log()
     endpoints = session.select(options.tables)
     options.check_days(utc(session.clock.time()).date())
     check_destination(pipeline)
@@ -208,7 +210,7 @@ def _skip_missing(
         if run.endpoint.group in missing:
             run.result.skipped = f"needs scope {missing[run.endpoint.group]}, which is not granted"
     if missing and (named or all(run.result.skipped for run in runs)):
-        summary.errors.append(ScopeMissing(missing, session.client.tokens.scopes() or frozenset()))
+        summary.errors.append(ScopeMissing(missing, session.client.scopes() or frozenset()))
 
 
 def _conclude(
@@ -230,6 +232,8 @@ def _conclude(
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.seconds = session.clock.monotonic() - started
+    if pool := session.client.pool:
+        summary.left_out = {name: error.message for name, error in pool.left_out.items()}
     summary.results = [(run.endpoint, run.result) for run in runs]
     ran = [run for run in runs if not run.result.skipped]
     groups = {run.endpoint.group for run in ran}

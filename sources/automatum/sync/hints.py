@@ -11,7 +11,7 @@ from dlt.extract import DltResource
 
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
-from ..warehouse.dlt_internals import current_load_id, in_pool_of_threads
+from ..warehouse.dlt_internals import current_load_id, hides_failed_jobs, in_pool_of_threads
 from .results import Chunk
 
 _STRATEGIES = (None, "delete-insert")
@@ -102,6 +102,9 @@ def _refusals(resource: DltResource, endpoint: Endpoint) -> Iterator[tuple[str, 
     if in_pool_of_threads():
         why = "dlt would run it in a thread in which it cannot ask the destination"
         yield "parallelize", why, "Leave it out: the rate limit of the API holds for all resources together."
+    if current_load_id() and hides_failed_jobs():
+        why = "dlt would record rows that the destination refuses as loaded"
+        yield "raise_on_failed_jobs", why, "Take load.raise_on_failed_jobs out of dlt's settings."
     if resource.name != endpoint.table:
         yield "with_name", f"it is named {resource.name!r}", elsewhere
     incremental = resource.incremental

@@ -52,7 +52,6 @@ class SyncOptions:
         max_wait: Seconds that the sync waits for the rate limit before it ends cleanly. None for as long as it takes.
         lock_wait: Seconds to wait for another run, or for a program that has the DuckDB file open.
         read_copy: DuckDB file that is replaced by a copy of the database after the sync.
-        metering: Also load the ledger of pushed usage.
 
     Raises:
         ConfigurationError: There is no day from `since` to `until`, it begins before `EARLIEST`, or `max_requests` are
@@ -82,7 +81,6 @@ class SyncOptions:
     read_copy: Path | None = option(
         None, "Replace this file by a copy of the DuckDB file, for readers.", Path | None, metavar="FILE"
     )
-    metering: bool = option(False, "Load the metering ledger, too.", bool, "--metering")
 
     def __post_init__(self) -> None:
         from ..config.settings import EARLIEST  # dlt, too.

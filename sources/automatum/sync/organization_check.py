@@ -106,9 +106,8 @@ class OrganizationCheck:
             return
         named = _usable(table.organizations(records)) or (self._ask() if self._other_application else set())
         if not named:
-            accept = own or settings.client_id
-            if self._other_application and settings.accept_organization != accept:
-                self._refuse("are another application's, and no record names its organization", own, accept)
+            if self._other_application:
+                self._refuse("are another application's, and no record names its organization", own)
             return
         if settings.organization_id and (foreign := named - {own}):
             self.refusal = ConfigurationError(
@@ -118,10 +117,10 @@ class OrganizationCheck:
                 "Check its organization_id, and whose credentials it was given.",
             )
             raise self.refusal
-        if own and not named & {own, settings.accept_organization}:
-            self._refuse(f"are those of the organization {printable(min(named))}", own, min(named))
+        if own and own not in named:
+            self._refuse(f"are those of the organization {printable(min(named))}", own)
         # Records that name several organizations pin none.
-        found = named & {own} or named & {settings.accept_organization} or named
+        found = named & {own} or named
         self._id = min(found) if len(found) == 1 else own
         self._named = True
 
@@ -143,8 +142,8 @@ class OrganizationCheck:
         settings.stored_owner = own.owner if own else self._id
         id_ = self._id or (own.id if own else "")
         last = next((one for one in owners if one.name == name), own)
-        if last and last.owner != settings.owner and settings.accept_organization != id_:
-            self._refuse(f"are those of the organization {printable(id_)}", last.id or last.name, id_)
+        if last and last.owner != settings.owner:
+            self._refuse(f"are those of the organization {printable(id_)}", last.id or last.name)
         if own and own.name != name and own.name in organization_names():
             raise ConfigurationError(
                 "sources.automatum.organizations",
@@ -173,8 +172,8 @@ class OrganizationCheck:
                     logger.warning("it is not known whose credentials these are: %s", error.message)
         return self._asked
 
-    def _refuse(self, why: str, own: str, accept: str) -> NoReturn:
-        name, accept = self._settings.organization, printable(accept)
+    def _refuse(self, why: str, own: str) -> NoReturn:
+        name = self._settings.organization
         section = f"sources.automatum.{name}" if name else self._settings.section
         rows = printable(own) if own else "another application"
         self.refusal = ConfigurationError(
@@ -182,8 +181,8 @@ class OrganizationCheck:
             f"the credentials {why}, but the dataset {self._dataset} has the rows of {rows}"
             f"{f' under the name {name}' if name else ''}. Nothing was loaded or deleted.",
             "Check whose credentials these are. Or sync to another dataset (--dataset), which the next sync fills from "
-            "the start. If it is the same organization, and Automatum has changed its id or its application, set "
-            f"{section}.accept_organization to {accept} for the next sync.",
+            "the start. A new application of the same organization is recognised by its customers: it needs "
+            "read:customers.",
         )
         raise self.refusal
 

@@ -115,13 +115,7 @@ def _sync_one(
         # Another machine may have another name for the organization.
         owner = session.settings.client_id if session.settings.organization else None
         with exclusive_tables(pipeline, tables, owner, keep_open, clock=clock, budget=budget, wait=wait) as keep_locked:
-            summary = sync(session, pipeline, options, on_page=on_page, keep_open=keep_locked)
-            if options.metering:
-                from ..metering.export import export  # SQLAlchemy, only where the ledger is read.
-
-                with keep_locked():
-                    summary.metering = export(session, pipeline)
-            return summary
+            return sync(session, pipeline, options, on_page=on_page, keep_open=keep_locked)
 
 
 def _sync_several(

@@ -42,8 +42,8 @@ class OrganizationSummary:
         seconds: Duration.
         results: Each table with its result.
         skipped: Group or table to the reason why it was skipped.
+        left_out: Of a pool, client id of each application that was left out to the reason.
         errors: What went wrong.
-        metering: Table of the ledger to the number of rows loaded. None if the ledger was not asked for.
         pipeline: Name of the dlt pipeline, for `dlt pipeline NAME info`. Empty if it was not opened.
     """
 
@@ -53,8 +53,8 @@ class OrganizationSummary:
     seconds: float = 0.0
     results: list[tuple[Endpoint, TableResult]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     errors: list[AutomatumError] = field(default_factory=list)
-    metering: dict[str, int] | None = None
     pipeline: str = ""
 
     @property
@@ -112,6 +112,7 @@ class OrganizationSummary:
         self.requests = max(self.requests, earlier.requests)
         self.token_requests = max(self.token_requests, earlier.token_requests)
         self.seconds += earlier.seconds
+        self.left_out = earlier.left_out | self.left_out
 
     def line(self, brief: bool = False) -> str:
         """The summary in one line, such as `automatum sync: complete; customers +3 ~2 -1; 11 requests, 4.2 s`.
@@ -152,8 +153,8 @@ class OrganizationSummary:
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "tables": tables,
             "skipped": self.skipped,
+            "left_out": self.left_out,
             "errors": [error.to_json() for error in self.errors],
-            **({} if self.metering is None else {"metering": self.metering}),
         }
 
 

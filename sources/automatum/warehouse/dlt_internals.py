@@ -20,7 +20,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
+from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.destination.client import WithStagingDataset
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
@@ -57,6 +60,24 @@ def waiting_package_states(pipeline: SupportsPipeline) -> Iterator[Mapping[str, 
     ):
         if packages.storage.has_folder("."):
             yield from (packages.get_load_package_state(load_id) for load_id in packages.list_packages())
+
+
+def forget_configuration_log() -> None:
+    """Empty dlt's log of the settings that this thread has resolved, as dlt does at the end of each run of its own.
+
+    Its entries keep errors, and the frames of these the session, with its connection and its files.
+    """
+    get_resolved_traces().clear()
+
+
+@configspec
+class _Loading(BaseConfiguration):
+    raise_on_failed_jobs: bool = True
+
+
+def hides_failed_jobs() -> bool:
+    """Whether dlt's settings let the pipeline that extracts now record rows that the destination refuses as loaded."""
+    return not resolve_configuration(_Loading(), sections=("load",)).raise_on_failed_jobs
 
 
 def failed_table(error: BaseException) -> str | None:

@@ -24,9 +24,8 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
-from ..core.private_files import check_own, replace_own
-from ..core.process import MOST_DUCKDB_MEMORY, duckdb_memory, parse_memory
-from ..core.process_info import describe_process
+from ..core.private_files import check_own, replace_own, writing
+from ..core.process import MOST_DUCKDB_MEMORY, describe_process, duckdb_memory, parse_memory
 from ..core.redaction import first_line
 
 if TYPE_CHECKING:
@@ -106,41 +105,40 @@ def refresh_copy(database: Path, copy: Path) -> None:
         copy: The copy; its folder exists.
 
     Raises:
-        ConfigurationError: The copy cannot be written; see `check_copy`.
+        ConfigurationError, DiskFull: The copy cannot be written; see `check_copy`.
         DestinationError: The database cannot be opened.
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
     check_copy(copy)
     made = None
-    try:
-        for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
-            left.unlink(missing_ok=True)  # A killed run has left it. Only one run at a time makes copies.
-        # An unpredictable name: in a shared folder, another user may have put a link at a predictable one.
-        number, name = tempfile.mkstemp(dir=copy.parent, prefix=f".{copy.name}.{_NEW}")
-        made = Path(name)
-        # A checkpoint writes all that was committed from the log to the file. The connection keeps other programs out.
-        with os.fdopen(number, "wb") as written, _open(database) as connection:
-            connection.execute("CHECKPOINT")
-            with database.open("rb") as original:
-                shutil.copyfileobj(original, written, _BLOCK)
-            made.chmod(database.stat().st_mode & 0o777)
-            written.flush()
-            os.fsync(written.fileno())
-        # Both, because a kill may leave the old copy in its place.
-        numbers = [one.stat().st_ino for one in (copy, made) if one.exists()]
-        replace_own(_note_of(copy), " ".join(map(str, numbers)).encode())
-        # A program that wrote to the old copy and was killed leaves a log, which would make the new copy unreadable.
-        copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
-        made.replace(copy)
-        replace_own(_copy_of(database), str(copy.absolute()).encode())
-    except duckdb.Error as error:
-        raise DestinationError(f"{database} cannot be copied: {first_line(error)}") from None
-    except OSError as error:
-        raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
-    finally:
-        if made:
-            made.unlink(missing_ok=True)
+    with writing("--read-copy", f"{copy} cannot be written", "Name another file."):
+        try:
+            for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
+                left.unlink(missing_ok=True)  # A killed run has left it. Only one run at a time makes copies.
+            # An unpredictable name: in a shared folder, another user may have put a link at a predictable one.
+            number, name = tempfile.mkstemp(dir=copy.parent, prefix=f".{copy.name}.{_NEW}")
+            made = Path(name)
+            # A checkpoint writes all that was committed from the log to the file. The connection keeps others out.
+            with os.fdopen(number, "wb") as written, _open(database) as connection:
+                connection.execute("CHECKPOINT")
+                with database.open("rb") as original:
+                    shutil.copyfileobj(original, written, _BLOCK)
+                made.chmod(database.stat().st_mode & 0o777)
+                written.flush()
+                os.fsync(written.fileno())
+            # Both, because a kill may leave the old copy in its place.
+            numbers = [one.stat().st_ino for one in (copy, made) if one.exists()]
+            replace_own(_note_of(copy), " ".join(map(str, numbers)).encode())
+            # A program that wrote to the old copy and was killed leaves a log, which makes the new copy unreadable.
+            copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
+            made.replace(copy)
+            replace_own(_copy_of(database), str(copy.absolute()).encode())
+        except duckdb.Error as error:
+            raise DestinationError(f"{database} cannot be copied: {first_line(error)}") from None
+        finally:
+            if made:
+                made.unlink(missing_ok=True)
 
 
 def find_copy(database: Path) -> Path | None:

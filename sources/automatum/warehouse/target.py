@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
+from ..core.private_files import writing
 from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
@@ -42,6 +44,8 @@ PIPELINE = "automatum"
 _SCRIPT = f"{PIPELINE}_script"
 _DRIVERS = {DUCKDB: "duckdb", "postgres": "psycopg2"}
 """Destination to the package that it needs besides dlt. Of other destinations dlt says what is missing."""
+_DUCKDB_SCHEMAS = ("information_schema", "pg_catalog", "temp", "system")
+"""Names that DuckDB takes for its own."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,7 @@ class Target:
         """
         self._require_driver_and_folder()
         if self.destination == DUCKDB:
-            if normalize_identifier(self.database.stem).lower() == normalize_identifier(self.dataset).lower():
-                raise ConfigurationError(
-                    "--dataset",
-                    f"{self.dataset!r} has the name of the DuckDB file {self.database.name}, which DuckDB finds "
-                    "ambiguous.",
-                    "Name one of them differently.",
-                )
+            self.check_name("--dataset", self.dataset)
             use_one_loader()
             # A script may have the file open in its own process.
             agent, options = None if pipeline_name == _SCRIPT else USER_AGENT, _staging(pipeline_name)
@@ -120,6 +118,18 @@ class Target:
         pipeline = dlt.pipeline(name, destination=made, dataset_name=self.dataset)
         remember_database(pipeline)
         return pipeline
+
+    def check_name(self, option: str, dataset: str) -> None:
+        """Raise `ConfigurationError` for the name of a dataset that DuckDB takes for its own, or for the file's."""
+        name = normalize_identifier(dataset).lower()
+        if self.destination == DUCKDB and name in _DUCKDB_SCHEMAS:
+            raise ConfigurationError(option, f"{dataset!r} is a name of DuckDB's.", "Name another one.")
+        if self.destination == DUCKDB and name == normalize_identifier(self.database.stem).lower():
+            raise ConfigurationError(
+                option,
+                f"{dataset!r} has the name of the DuckDB file {self.database.name}, which DuckDB finds ambiguous.",
+                "Name one of them differently.",
+            )
 
     def _require_driver_and_folder(self) -> None:
         driver = _DRIVERS.get(self.destination)
@@ -288,11 +298,10 @@ def open_pipeline(
         name: Name of the pipeline.
 
     Raises:
-        ConfigurationError: The working folder cannot be used.
+        ConfigurationError, DiskFull: The working folder cannot be used.
     """
     folder = Path(pipelines_dir or get_dlt_pipelines_dir())
-
-    try:
+    with writing("DLT_DATA_DIR", f"{folder} cannot be used", "Name a folder that is writable."):
         # Nothing in it is needed. dlt would load the packages of an earlier run before anything else, and resolve
         # relative paths of the destination against the folder of that run.
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -304,12 +313,10 @@ def open_pipeline(
         )
         _check_modes(pipeline)
         pipeline.config.restore_from_destination = False
+        # Whatever other pipelines of the project set: dlt would record rows that the destination refuses as loaded.
+        os.environ[f"{name.upper()}__LOAD__RAISE_ON_FAILED_JOBS"] = "true"
         # It holds customers' data while a load is under way.
         Path(pipeline.working_dir).chmod(0o700)
-    except OSError as error:
-        raise ConfigurationError(
-            "DLT_DATA_DIR", f"{folder} cannot be used: {error.strerror}.", "Name a folder that is writable."
-        ) from None
     return pipeline
 
 

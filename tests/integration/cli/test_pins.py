@@ -241,7 +241,6 @@ def test_json_of_pushes(desk, one, record):
     Path("bad.csv").write_text(Path(pushed).read_text().replace("3.5", "many"))
     record.run("push of rows that are not valid", 65, "push", "--usage", "bad.csv")
     record.run("push export", 0, "push", "export")
-    record.run("sync with metering", 0, "sync", "customers", "--metering")
     check("json of pushes", record.found)
 
 

@@ -89,8 +89,8 @@ def test_status_is_0_when_all_is_settled(small, teller):
     teller.push(rows_of(small), "--confirm")
     figures = teller.run("status")
     assert (figures["lines"]["accepted"], figures["open"], figures["unresolved"]) == (len(rows_of(small)), [], {})
-    ran = teller.desk.run("push", "status", "--quiet")
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    ran = teller.desk.run("push", "status")
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_m17_each_open_item_names_a_command_that_can_be_pasted_and_closes_it(troubled, small, desk):
@@ -146,7 +146,7 @@ def test_m16_an_accepted_line_that_is_never_confirmed_becomes_an_alarm_that_a_pe
     figures = teller.run("status", code=65)
     late = sum(len(call.body["details"]["usages"]) for call in others)
     assert figures["unresolved"] == {"unconfirmed": late}
-    assert desk.run("push", "status", "--quiet").code == 65
+    assert desk.run("push", "status").code == 65
     for item in figures["open"]:
         paste(desk, item["command"])
     assert teller.run("status")["open"] == []
@@ -201,7 +201,9 @@ def test_m18_what_needs_a_ledger_says_that_there_is_none(arguments, small, desk)
 def test_a_vendor_that_is_markup_or_control_characters_is_refused_and_the_others_are_billed(output, small, desk):
     """After the calls the result is printed, also if a vendor breaks rich's markup or a terminal."""
     good = rows_of(small, most=4)
-    hostile = [{**good[0], "vendor": vendor} for vendor in ("[/gcp]", "\x1b[31maws", "[bold]\u202eaws", "\x9b2Jaws")]
+    hostile = [{**good[0], "vendor": vendor} for vendor in ("\x1b[31maws", "[bold]\u202eaws", "\x9b2Jaws")]
+    # A name that can be read: the strictest rules hold for it, and the API refuses it.
+    hostile.append({**good[0], "customer_id": "cust_9", "vendor": "[/gcp]"})
     options = ["--confirm", "--new-ledger", *(["--json"] if output == "json" else [])]
     ran = desk.run("push", "--usage", write_csv([*hostile, *good], "usage.csv"), *options)
     assert ran.code == 65, ran.says
@@ -307,7 +309,9 @@ def test_the_checks_of_a_push_hold_for_settle(small, desk, teller):
     late = teller.run(*send, "--unchecked", code=65)
     assert late["to_send"] == [] and all("--late-ok" in one["reason"] for one in late["refused"])
     assert len(teller.run(*send, "--unchecked", "--late-ok")["to_send"]) == len(ids)
-    assert teller.run(*send, "--unchecked", "--late-ok", "--max-amount", "0.01", code=65)["to_send"] == []
+    desk.set(metering_max_amount="0.01")
+    assert teller.run(*send, "--unchecked", "--late-ok", code=65)["to_send"] == []
+    desk.set(metering_max_amount=None)
     with duckdb.connect(str(desk.database)) as connection:
         connection.execute(
             "CREATE SCHEMA automatum; USE automatum; CREATE TABLE customers AS SELECT 'cust_other' AS id, "
@@ -382,9 +386,10 @@ def test_events_need_a_signature_where_the_secret_is_set(desk, tmp_path):
     with Ledger.open(ledger, FakeClock(), begin=True, write=True):
         pass
     Path("events.jsonl").write_text('{"event": "metering.confirmed"}\n')
-    assert desk.run("push", "events", "events.jsonl", "--ledger-url", ledger).code == 65
+    desk.set(ledger_url=ledger)
+    assert desk.run("push", "events", "events.jsonl").code == 65
     desk.set(webhook_secret="whs_canary_1234567890")
-    made = desk.run("push", "events", "events.jsonl", "--ledger-url", ledger)
+    made = desk.run("push", "events", "events.jsonl")
     assert made.code == 78
     assert "event 1 has no headers and no body" in made.says
     assert "canary" not in made.says
@@ -435,9 +440,8 @@ def test_i5_status_shows_the_open_money_by_currency_in_the_order_of_urgency(trou
     assert list(figures["unresolved"]) == ["unknown", "unbilled"]
     for kind, amounts in figures["amounts"].items():
         assert amounts == {"unknown": sum(entry.line.charged for entry in teller.entries(kind))}
-    ran = teller.desk.run("push", "status", "--quiet")
-    assert (ran.code, ran.out) == (65, "")
-    assert f"unknown {len(teller.entries('unknown'))}" in ran.err
+    shown = " ".join(teller.desk.run("push", "status").out.split())
+    assert f"unknown {len(teller.entries('unknown'))}" in shown
 
 
 def test_i5_a_status_of_a_ledger_that_was_lost_is_78(small, teller):
@@ -584,8 +588,6 @@ def test_the_export_of_a_ledger_in_postgres(small, desk, postgres):  # noqa: F81
 def test_help(name, desk):
     ran = desk.run("push", *([name] if name else []), "--help")
     assert ran.code == 0, ran
-    if name != "ledger":
-        assert "--ledger-url" in ran.out
     if name is None:
         for word in ("--usage", "--grain", "--late-ok", "--confirm", "--map", "status", "settle", "events", "export"):
             assert word in ran.out
@@ -617,7 +619,8 @@ COMMANDS = [
 def test_a_wrong_url_is_said_without_its_password(command, url, code, small, desk):
     write_csv(rows_of(small))
     content = Path("usage.csv").read_bytes()
-    ran = desk.run("push", *command, "--ledger-url", url, "--json", "--debug")
+    desk.set(ledger_url=url)
+    ran = desk.run("push", *command, "--json", "--debug")
     if code is None:  # A ledger that the user names must be there, except for a dry run.
         code = 0 if command[0] == "--usage" else 78
     assert ran.code == code, ran

@@ -1,4 +1,4 @@
-"""`--notify`: what is posted, when, and that nothing a webhook does touches the run. On real sockets."""
+"""`notify_url`: what is posted, when, and that nothing a webhook does touches the run. On real sockets."""
 
 import json
 import threading
@@ -305,13 +305,6 @@ def test_only_runs_are_told(small, desk, posted):
     assert posted() == []
     desk.set(notify_url="not a URL")
     assert desk.run("discover").code == 0
-
-
-def test_the_option_goes_before_the_setting(small, desk, posted, hook):
-    hook.say("/other", Say(body=b"ok"))
-    desk.set(client_secret="another_secret")
-    assert desk.sync("--notify", hook.url + "/other").code == 77
-    assert (len(posted()), len(hook.to("/other"))) == (0, 1)
 
 
 def test_a_push_posts_its_lines(small, desk, posted):

@@ -158,6 +158,12 @@ class TestNames:
             ("[sources.automatum]\norganization_id = 'x'\n", "Did you mean organizations?"),
             ("[sources.automatum.acme]\nhistory = true\n", "docs/configuration.md"),
             ("[sources.automatum]\nzzz = 1\n", "docs/configuration.md"),
+            ("[sources.Automatum]\nhistory = true\n", "Did you mean sources.automatum.history?"),
+            ("[sources.automatun]\nhistroy = true\n", "Did you mean sources.automatum.history?"),
+            ("[sources.automatom.endpoints.customers]\npath = 'x'\n", "Did you mean sources.automatum.endpoints?"),
+            ("[source.automatum]\nhistory = true\n", "Did you mean sources.automatum.history?"),
+            ("[automatum]\nhistory = true\n", "Did you mean sources.automatum.history?"),
+            ('["sources.automatum"]\nhistory = true\n', "Did you mean sources.automatum.history?"),
         ],
     )
     def test_in_a_file(self, desk, discover, text, words):
@@ -200,6 +206,13 @@ class TestNames:
             ("SOURCES__AUTOMATUM__ENDPOINTS__CUSTOMERS__PATH", "no such setting"),
             ("SOURCES__AUTOMATUM__ORGANIZATION_ID", "SOURCES__AUTOMATUM__ORGANIZATIONS"),
             ("SOURCES__AUTOMATUM__ACME__HISTROY", "docs/configuration.md"),
+            ("SOURCES__AUTOMATUN__HISTORY", "Did you mean SOURCES__AUTOMATUM__HISTORY?"),
+            ("SOURCES_AUTOMATUM__HISTORY", "Did you mean SOURCES__AUTOMATUM__HISTORY?"),
+            ("SOURCES__AUTOMATUM_HISTORY", "Did you mean SOURCES__AUTOMATUM__HISTORY?"),
+            ("SOURCE__AUTOMATUM__HISTROY", "Did you mean SOURCES__AUTOMATUM__HISTORY?"),
+            ("AUTOMATUM_BASE_URL", "Did you mean SOURCES__AUTOMATUM__BASE_URL?"),
+            ("AUTOMATUM_WEBHOOK_SECERT", "Did you mean SOURCES__AUTOMATUM__WEBHOOK_SECRET?"),
+            ("AUTOMATUM__CLIENT_ID", "Did you mean SOURCES__AUTOMATUM__CLIENT_ID?"),
         ],
     )
     def test_in_the_environment(self, monkeypatch, discover, variable, words):
@@ -220,9 +233,12 @@ class TestNames:
             desk,
             "max_table_nesting = 2\n[sources.rest_api]\nhistory = true\n[sources.automatum]\nmax_table_nesting = 1\n"
             "[sources.automatum.data_writer]\nfile_max_items = 5\n[sources.automatum.other]\nclient_id = 'a'\n"
-            "[normalize]\nworkers = 1\n[automatum.sources.automatum]\nhistory = true\n",
+            "[normalize]\nworkers = 1\n[automatum.sources.automatum]\nhistory = true\n"
+            "[sources.automatum_eu]\nhistory = true\n",
         )
-        for name in ("AUTOMATUM_SERVICE_HOST", "AUTOMATUM_PORT", "AUTOMATUM_CLIENT_ID", "SOURCES__REST_API__STATUS"):
+        for name in ("AUTOMATUM_SERVICE_HOST", "AUTOMATUM_PORT", "AUTOMATUM_PORT_80_TCP_ADDR", "AUTOMATUM_CLIENT_ID"):
+            monkeypatch.setenv(name, "x")
+        for name in ("SOURCES__REST_API__STATUS", "SOURCES__AUTOMATUM_EU__HISTORY", "AUTOMATUM_DUCKDB_MEMORY"):
             monkeypatch.setenv(name, "x")
         made = discover()
         assert made.code == 0, made
@@ -299,7 +315,15 @@ class TestTypes:
             ("request_timeout = nan", "request_timeout"),
             ("metering_grace_minutes = -1", "metering_grace_minutes: -1.0 is below 0"),
             ("metering_max_amount = -0.5", "metering_max_amount: -0.5 is below 0"),
-            ("metering_grace_minutes = inf", "not finite"),
+            ("metering_grace_minutes = inf", "100,000 or more"),
+            ("metering_grace_minutes = 3e9", "100,000 or more"),
+            ("metering_max_amount = nan", "no number"),
+            ("lookback_days = 3000000000", "100,000 or more"),
+            ("report_window_days = 3000000000", "100,000 or more"),
+            ("request_timeout = 1e300", "100,000 or more"),
+            ("application_limits = [[50, 1e300]]", "[requests, seconds]"),
+            ("application_limits = [[50, nan]]", "[requests, seconds]"),
+            ("application_limits = [[inf, 60]]", "[requests, seconds]"),
             ("deletes = ['soft']", "a text"),
             ('endpoints = "x"', 'endpoints = {"key" = "value"}'),
             ('organizations = "acme"', "a list"),

@@ -14,7 +14,8 @@ from automatum.metering import model
 from automatum.metering.ledger.entries import Outcome
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.model import Line
-from automatum.metering.plan import Checks, make_plan
+from automatum.metering.options import PushOptions
+from automatum.metering.plan import make_plan
 from automatum.metering.push import push
 from automatum.metering.usage.usage import read_usage
 from tests.support.clocks import FakeClock
@@ -88,7 +89,7 @@ def test_planning_takes_a_few_statements_for_each_batch_of_lines(before, ledger,
             lines = [replace(line, units=line.units + 1) for line in lines]
         usage = usage_of(lines)
         statements.clear()
-        plan = make_plan(usage, ledger, Checks(), NOW)
+        plan = make_plan(usage, ledger, PushOptions(), NOW)
         made[batches] = statements["SELECT"]
         assert set(statements) <= {"SELECT", "BEGIN"}, "planning changes nothing"
         found = {"empty": plan.to_send, "accepted": range(plan.same), "changed": plan.asked}
@@ -136,7 +137,7 @@ def test_the_ids_of_a_line_are_computed_once_for_each_object(ledger, monkeypatch
         return real(parts)
 
     monkeypatch.setattr(model, "_uuid", count)
-    plan = make_plan(usage_of(lines_of(30)), ledger, Checks(), NOW)
+    plan = make_plan(usage_of(lines_of(30)), ledger, PushOptions(), NOW)
     sent(ledger, plan.to_send)
     assert max(made.values()) <= 2 and len(made) <= 60, "an id, and the key of its date; anew for what is read back"
 
@@ -150,7 +151,7 @@ def test_memory_of_planning_is_about_a_kilobyte_a_line(tmp_path):
         tracemalloc.start()
         try:
             with Ledger.open(f"sqlite:///{tmp_path}/none", clock) as ledger:
-                result = push(None, usage_of(lines), ledger, Checks(unchecked=True))
+                result = push(None, usage_of(lines), ledger, PushOptions())
             assert result.lines["to_send"] == number
             assert sum(map(len, write_json(result.figures(), float))) > 300 * number
             return tracemalloc.get_traced_memory()[1]

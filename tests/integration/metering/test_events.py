@@ -1,9 +1,14 @@
 """I5: an event is applied by the call id that the ledger holds; every other event about metering stays open."""
 
+import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
+from automatum.core.errors import ConfigurationError
+from automatum.metering.ledger.events import read_events
+from automatum.metering.webhook_signature import verified_events
 from tests.support.loopback import Say, error
 from tests.support.pushing import NOON, Api, Books, hour_of
 
@@ -58,6 +63,9 @@ OPEN = [
     event("confirmed", usages=[{"apiKey": "d0", "units": 7}]),
     event("confirmed", usages=[{"apiKey": f"d{one}", "units": f"1{one}", "price": "0.4"} for one in range(3)]),
     event("confirmed", usages=[{"apiKey": "d0", "units": "many"}]),
+    event("confirmed", usages=[{"apiKey": "d0", "units": Decimal("1e99999999")}]),
+    event("confirmed", call=True, more=Decimal("1e99999999")),
+    {"event": "metering.failed", "data": "[" * 5_000},
     event("submitted", status="failed"),
     event("confirmed", status="partially_confirmed"),
 ]
@@ -88,6 +96,22 @@ def test_m6_an_event_that_cannot_be_placed_stays_open(raw, api, books):
     assert books.push(usage()).exit_code == 65
     assert books.settle(item.id, "never", reason="the vendor says that it is a test").exit_code == 0
     assert books.push(usage()).exit_code == 0
+
+
+def test_json_that_is_nested_too_deeply_is_named(tmp_path):
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"event": "metering.failed", "data": ' + "[" * 100_000)
+    with pytest.raises(ConfigurationError, match=r"line 1 is not JSON: .*too deeply"):
+        list(read_events(file))
+    call = {"headers": {}, "body": "[" * 100_000}
+    with pytest.raises(ConfigurationError, match="event 1 has a body that is not a JSON object"):
+        list(verified_events([call], None))
+
+
+def test_an_event_does_not_fill_the_ledger(books):
+    books.push(usage())
+    books.take([event("confirmed", call="m_77", usages=[{"apiKey": "d0", "units": Decimal("1e999999")}])])
+    assert len(json.dumps([item.data for item in books.items("event")], default=str)) < 1_000
 
 
 def test_an_event_that_names_some_usages_of_its_call_is_about_those(books):
@@ -136,3 +160,26 @@ def test_a_call_that_was_refused_is_not_confirmed_silently(api, books):
     books.push(usage())
     assert books.take([event("confirmed")]).exit_code == 65
     assert books.states() == {"unbilled": 3}
+
+
+@pytest.mark.parametrize("since", ["", "grown", "carried", "price"])
+@pytest.mark.parametrize("known", [False, True])
+def test_i5_a_failure_does_not_undo_the_word_of_a_person(known, since, api, books):
+    """It could be sent again, though a person has seen it at the marketplace; whatever became of its usage since."""
+    if known:
+        books.push(usage(1))
+    else:
+        api.decide = lambda number, body: (True, Say(202, {"code": 202, "data": {"id": "m_1", "state": "?"}}))
+    books.push([{**usage(1)[0], "units": "25"}])
+    (line,) = books.entries().values()
+    books.settle(line.id, "billed")
+    if since:
+        changed = {"price": "0.6"} if since == "price" else {"units": "40"}
+        books.push([{**usage(1)[0], "units": "25", **changed}])
+        assert books.states() == {"conflict": 1}
+    if since == "carried":
+        api.decide = lambda number, body: (True, Say(202, {"code": 202, "data": {"id": "m_9"}}))
+        books.settle(line.id, "carry", unchecked=True)
+    books.take([event("failed")])
+    line = next(one for one in books.entries().values() if one.id == line.id)
+    assert (line.state, line.why, line.accepted_units) == ("conflict", "events disagree", Decimal(25))

@@ -8,6 +8,7 @@ from automatum.core.errors import DestinationError
 from automatum.metering.export import EXPORTED, VIEWS, export_ledger
 from automatum.schema.metering_tables import METERING_TABLES
 from automatum.schema.tables import owned
+from automatum.warehouse.target import open_pipeline
 from tests.support.entries import START, Shelf, make_entry, make_item, make_line
 from tests.support.postgres import postgres  # noqa: F401  fixture
 
@@ -169,3 +170,14 @@ def test_the_export_of_an_earlier_version_gets_the_new_columns(pipeline, query, 
 def test_a_number_that_does_not_fit_is_refused(pipeline):
     with pytest.raises(DestinationError, match="does not fit"):
         export_ledger(Shelf(make_entry(make_line(units="9" * 30))), pipeline)
+
+
+def test_rows_that_the_destination_refuses_are_an_error_whatever_dlts_settings_say(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOAD__RAISE_ON_FAILED_JOBS", "false")
+    pipeline = open_pipeline(dlt.destinations.duckdb(str(tmp_path / "m.duckdb")), "automatum", str(tmp_path / "dlt"))
+    export_ledger(Shelf(), pipeline)
+    with duckdb.connect(str(tmp_path / "m.duckdb")) as connection:
+        connection.execute("ALTER TABLE automatum.metering_lines ADD COLUMN theirs INTEGER")
+        connection.execute("ALTER TABLE automatum.metering_lines ALTER COLUMN theirs SET NOT NULL")
+    with pytest.raises(DestinationError, match="theirs"):
+        export_ledger(Shelf(make_entry()), pipeline)

@@ -52,7 +52,7 @@ def test_i5_a_push_above_its_limit_sends_nothing_and_stays_open(api, books):
     for dry in (True, False, False):
         stopped = books.push(rows, dry=dry, max_amount=Decimal("7.49"))
         assert (stopped.exit_code, stopped.lines["to_send"]) == (65, 3)
-        assert "7.5 of unknown currency would be sent, more than the 7.49 of max_amount" in stopped.plan.limit
+        assert "7.5 of unknown currency would be sent, more than the 7.49 of metering_max_amount" in stopped.plan.limit
     assert (api.bodies, books.states()) == ([], {})
     assert {item.kind for item in books.items()} == {"run"}
     raised = books.push(rows, max_amount=Decimal("7.5"))

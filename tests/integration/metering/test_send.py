@@ -429,6 +429,19 @@ def test_a_429_beyond_the_longest_wait_ends_the_push_with_75(tmp_path):
         assert push_again(api, books, rows).lines["accepted"] == 4
 
 
+def test_a_push_that_needs_several_windows_of_the_limit_ends_with_75_each_time(tmp_path):
+    """65 would tell a scheduler to stop: only another push of this usage can close what the earlier ones have left."""
+    rows, late = usage(3), error(429, "Rate limit exceeded", headers={"Retry-After": "170"})
+    with Api(lambda number, body: (number % 2 == 0, Say(202, YES) if number % 2 == 0 else late)) as api:
+        books = Books(api.url, tmp_path)
+        ended = []
+        while not ended or ended[-1] == 75:
+            ended.append(books.push(rows, max_wait=10).exit_code)
+            books.clock.advance(400)
+        assert ended == [75, 75, 75, 0]
+        assert keys_of_bodies(api.taken) == keys_of(rows)
+
+
 def test_i5_a_push_that_is_not_finished_says_first_what_needs_a_person(tmp_path):
     """75 means "run again", which nobody reads; 65 means that money waits for a decision."""
     says = [error(400, "Bad"), error(429, "Rate limit exceeded", headers={"Retry-After": "170"})]

@@ -198,7 +198,7 @@ def test_i5_what_is_sent_by_hand_passes_the_checks_of_a_push(api, books):
     entry = only(books, state="unbilled")
     yes(api)
     above = books.settle(entry.id, "not_billed", send=True, max_amount=Decimal(6))
-    assert "more than the 6 of max_amount" in above.refused[0][1]
+    assert "more than the 6 of metering_max_amount" in above.refused[0][1]
     books.clock.advance(5 * 3600)
     late = books.settle(entry.id, "not_billed", send=True)
     assert "too late" in late.refused[0][1] and "--carry" in late.refused[0][1]
@@ -428,3 +428,16 @@ def test_a_journal_item_is_closed_by_never_alone(api, books):
     assert "only --never closes it" in books.settle(item.id, "billed").refused[0][1]
     closed = books.settle(item.id, "never", reason="a test row")
     assert (closed.exit_code, [one.id for one in closed.items], books.items()) == (0, [item.id], [])
+
+
+def test_a_line_that_cannot_be_given_up_keeps_the_items_about_it(api, books):
+    """The usage of a second source would be hidden by a decision that was refused."""
+    lose(api, taken=True)
+    books.push(usage(10), source="first.csv")
+    entry = only(books, state="unknown")
+    books.push(usage(5), source="second.csv")
+    (item,) = books.items("source")
+    refused = books.settle(entry.id, "never", reason="not worth it")
+    assert [id_ for id_, _ in refused.refused] == [entry.id] and refused.items == []
+    assert books.items("source") == [item]
+    assert books.settle(item.id, "never", reason="a copy").items == [item]

@@ -6,6 +6,7 @@ import dlt
 import pytest
 from typer.testing import CliRunner
 
+from automatum import automatum_source
 from automatum.cli.main import app
 from automatum.core.errors import ConfigurationError
 from automatum.operations.forget import forget_customer
@@ -110,6 +111,25 @@ def test_after_the_tables_are_dropped_it_is_still_forgotten(site):
     assert sync(site).counts("customers")[0] == 2
     assert CANARY not in everything(site)
     assert OTHER in everything(site)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["drop_sources", "drop_resources", "drop_data"])
+def test_dlt_with_a_refresh_loads_it_without_personal_data_i10(site, mode, monkeypatch):
+    serve(site)
+    sync(site)
+    forget(site).confirm()
+    known = {name: getattr(site.served, name) for name in ("base_url", "client_id", "client_secret")}
+    for name, value in (known | {"history": "true"}).items():
+        monkeypatch.setenv(f"SOURCES__AUTOMATUM__{name.upper()}", value)
+    place = site.place or dlt.destinations.duckdb(str(site.database))
+    folder = str(site.folder / "own")
+    pipeline = dlt.pipeline("own", destination=place, dataset_name="automatum", pipelines_dir=folder)
+    pipeline.run(automatum_source().with_resources(*TABLES), refresh=mode)
+    assert rows(site, "SELECT id FROM automatum.customers ORDER BY id") == [("c1",), ("c2",)]
+    left = everything(site)
+    assert CANARY not in left
+    assert OTHER in left
 
 
 @pytest.mark.slow

@@ -22,10 +22,13 @@ class Place:
     """A destination that the commands load to, and a connection of its own."""
 
     def __init__(self, desk, url):
-        self.desk, self._url, self._options = desk, url, ("--destination", "postgres") if url else ()
+        self.desk, self._url, self.options = desk, url, ("--destination", "postgres") if url else ()
 
     def run(self, *arguments):
-        return self.desk.run(*arguments, *self._options)
+        return self.desk.run(*arguments, *self.options)
+
+    def start(self, *arguments, chunk_rows):
+        return self.desk.start(*arguments, *self.options, chunk_rows=chunk_rows)
 
     def query(self, text, change=False):
         opened = psycopg2.connect(self._url) if self._url else duckdb.connect(str(self.desk.database))
@@ -91,6 +94,8 @@ def test_a_table_or_view_of_another_origin_is_refused_and_stays(place, kind):
     assert place.names("VIEW") == ({"revenue_monthly"} if kind == "VIEW" else set())
     place.run("models", "drop")
     assert place.query("SELECT mine FROM automatum.revenue_monthly") == [(4711,)]
+    for name in () if place.options else ("temp", "system", place.desk.database.stem):
+        assert place.run("models", "create", "--into", name).code == 78  # DuckDB's own names, and the file's.
     # In a dataset of their own they fit.
     assert place.run("models", "create", "--into", "Answers").code == 0
     assert place.names("VIEW", "answers") == VIEWS
@@ -115,6 +120,26 @@ def test_syncs_and_verify_go_on_and_a_refresh_is_not_blocked_i10(place):
         assert place.query("SELECT count(*) FROM automatum.customers") == [(SMALL["customers"],)]
         assert place.run("models", "create").code == 0
         assert place.query("SELECT count(*) FROM automatum.stg_customers") == [(SMALL["customers"],)]
+    assert place.run("status", "--verify").code == 0
+
+
+def test_views_are_made_and_dropped_beside_running_syncs(place):
+    """A sync that adds the tables of the history, then one that replaces rows and drops its own tables of work."""
+    made = []
+    for setting in ({"history": True}, {"personal": {"customers.email": "drop"}}):
+        place.desk.set(**setting)
+        with place.start("sync", "--json", chunk_rows=3) as running:
+            while running.poll() is None:
+                made += [place.run("models", action) for action in ("create", "drop")]
+            said = running.communicate()
+        assert running.returncode == 0, said
+    assert len(made) >= 4
+    assert [one for one in made if one.code] == []
+    assert place.names("VIEW") & VIEWS == set()
+    assert place.run("models", "create").code == 0
+    assert place.names("VIEW") >= VIEWS
+    for name in VIEWS:
+        place.query(f"SELECT * FROM automatum.{name}")
     assert place.run("status", "--verify").code == 0
 
 

@@ -15,7 +15,7 @@ from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.config.toml_files import TomlSection
 from automatum.core.budget import Budget
-from automatum.core.errors import ApiUnreachable, ConfigurationError, SecretNotKept, VaultUnreachable
+from automatum.core.errors import ApiUnreachable, ConfigurationError, SecretNotKept, ServerUnreachable
 from automatum.core.redaction import Secret, reveal
 from automatum.operations.applications import find_application, list_applications
 from automatum.operations.rotate_secret import _find_secrets, rotate
@@ -366,7 +366,12 @@ def test_the_secret_is_found_in_its_field_wherever_that_is(rotating, api, answer
 
 
 @pytest.mark.parametrize(
-    "data", [{"cipher": "b3BhcXVlLWNhbmFyeQ"}, {"secret": "b3BhcXVlLWNhbmFyeQ", "clientSecret": OPAQUE}]
+    "data",
+    [
+        {"cipher": "b3BhcXVlLWNhbmFyeQ"},
+        {"secret": "b3BhcXVlLWNhbmFyeQ", "clientSecret": OPAQUE},
+        {"clientSecret": "secret_****b3BhcXVlLWNhbmFyeQ"},
+    ],
 )
 def test_an_answer_without_one_secret_is_kept(rotating, data):
     with pytest.raises(SecretNotKept, match="no single field clientsecret") as caught:
@@ -434,13 +439,13 @@ def breaks(monkeypatch, *problems):
 
 
 def test_storing_is_tried_twice(rotating, monkeypatch):
-    breaks(monkeypatch, VaultUnreachable("busy."))
+    breaks(monkeypatch, ServerUnreachable("busy."))
     rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
     assert rotating.stored() == OPAQUE
     assert rotating.clock.sleeps == [2.0]
 
 
-@pytest.mark.parametrize("problem", [VaultUnreachable("down."), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("problem", [ServerUnreachable("down."), KeyboardInterrupt(), MemoryError()])
 def test_a_secret_that_cannot_be_stored_is_kept_in_a_private_file(rotating, monkeypatch, tmp_path, problem):
     breaks(monkeypatch, problem, problem)
     with pytest.raises(SecretNotKept, match=r"could not be stored|was interrupted") as caught:
@@ -508,6 +513,21 @@ def test_what_reads_back_differently_is_not_stored(rotating, monkeypatch):
     monkeypatch.setattr(TomlSection, "write", lambda self, changes: None)
     with pytest.raises(SecretNotKept, match="does not read back"):
         rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
+
+
+def test_the_way_back_from_a_wrong_secret_is_the_dashboard(served, desk, monkeypatch):
+    """No token is taken with the new secret: `check` does that, and says where another one comes from."""
+    desk.use(served)
+    tokens = served.sandbox.tokens
+    regenerate = tokens.new_secret
+    monkeypatch.setattr(tokens, "new_secret", lambda *given: (regenerate(*given), "secret_of_another_canary")[1])
+    ran = desk.run("apps", "rotate", "--yes", "--store-in", "toml")
+    assert ran.code == 0 and "Next: automatum check" in ran.says
+    desk.set(client_secret="secret_of_another_canary")
+    ran = desk.run("check")
+    assert ran.code == 77 and "dashboard" in ran.says
+    desk.set(client_secret=served.client_secret)  # The dashboard regenerates it once more, and shows it.
+    assert desk.run("check").code == 0
 
 
 def test_a_vault_that_dies_during_the_rotation_loses_no_secret(bao, served, desk, monkeypatch):  # noqa: F811

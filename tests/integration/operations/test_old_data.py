@@ -100,7 +100,8 @@ def test_a_monitor_hears_of_the_start_and_of_the_end(small, desk):
     with Loopback() as monitor:
         for path in ("/ping/1/start", "/ping/1", "/ping/1/fail"):
             monitor.say(path, Say(200, b"OK"))
-        options = ("--notify", f"{monitor.url}/ping/1", "--notify-on", "ping")
+        options = ("--notify-on", "ping")
+        desk.set(notify_url=f"{monitor.url}/ping/1")
         assert desk.run("sync", "customers", *options).code == 0
         assert desk.run("sync", "customers", "--max-requests", "3", *options).code in (0, 75)
         desk.set(client_secret="another_secret")
@@ -110,6 +111,7 @@ def test_a_monitor_hears_of_the_start_and_of_the_end(small, desk):
             *("/ping/1/start", "/ping/1"),
             *("/ping/1/start", "/ping/1/fail"),
         ]
+    desk.set(notify_url=None)
     refused = desk.run("sync", "--notify-on", "ping")
     assert refused.code == 78 and "notify_url" in refused.says
 
@@ -148,7 +150,8 @@ def test_a_killed_sync_is_noticed_by_the_line_of_the_crontab_and_by_the_monitor(
     served.sandbox.schedule.after(1, lambda: (reached.set(), gate.wait(60)))
     with Loopback() as monitor:
         monitor.say("/ping/1/start", Say(200, b"OK"))
-        options = ("--notify", f"{monitor.url}/ping/1", "--notify-on", "ping")
+        options = ("--notify-on", "ping")
+        desk.set(notify_url=f"{monitor.url}/ping/1")
         with desk.start("sync", "customers", "--quiet", *options) as process:
             try:
                 assert reached.wait(60)
@@ -157,6 +160,7 @@ def test_a_killed_sync_is_noticed_by_the_line_of_the_crontab_and_by_the_monitor(
             finally:
                 gate.set()
         assert [one.path for one in monitor.seen] == ["/ping/1/start"]
+    desk.set(notify_url=None)
     (line,) = [one for one in read_crontab().jobs if "automatum status" in one.command]
     ran = desk.run(*line.arguments)
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (65, "", 1)

@@ -95,6 +95,12 @@ def test_currencies_are_never_added(report):
     assert any(len(one.totals) > 1 for one in report.sections)
 
 
+def test_contract_value_is_of_the_last_day_and_drawn_for_the_year_before(report):
+    (section,) = [one for one in report.sections if one.question.model == "contract_value_daily"]
+    assert {one["day"] for one in section.rows} == {max(one["day"] for one in section.read)}
+    assert len({one["day"] for one in section.read}) == 366
+
+
 def test_a_long_table_says_how_many_rows_it_leaves_out(report):
     longest = max(report.sections, key=lambda one: len(one.rows))
     longest.rows.extend(longest.rows[:1] * (MOST_ROWS + 5 - len(longest.rows)))

@@ -1,5 +1,6 @@
 """What one run leaves to another, or shares with it: datasets, ledgers, folders, bounds (I1, I2, I5)."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import duckdb
 import pytest
 
 from automatum import automatum_source
+from automatum.api.session import ApiSession
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import EXIT_SOFTWARE, ConfigurationError, Fault
 from automatum.metering.export import EXPORTED
@@ -22,6 +24,19 @@ from tests.support.desk import SMALL
 from tests.support.postgres import postgres  # noqa: F401
 from tests.support.pushing import rows_of, write_csv
 from tests.support.syncing import Site
+
+
+def test_a_process_that_syncs_again_and_again_keeps_one_session(tmp_path):
+    """dlt kept each in its log of settings: three descriptors for each organization of a command, too."""
+    with Site(tmp_path) as site:
+        site.serve(customers=2)
+        for _ in range(4):
+            site.sync("customers")
+        gc.collect()
+        kept = [
+            one for one in gc.get_objects() if type(one) is ApiSession and one.settings.base_url == site.served.base_url
+        ]
+        assert len(kept) <= 1
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from automatum import automatum_source
 from automatum.api.overrides import resolve_endpoints
-from automatum.api.rate_limit import open_rate_limiter
+from automatum.api.rate_limit import open_rate_limiters
 from automatum.api.session import connect
 from automatum.config.organizations import insert_organization, organization_names
 from automatum.config.settings import AutomatumSettings, resolve_settings
@@ -202,6 +202,17 @@ def test_credentials_of_another_organization_are_noticed_before_a_row_is_loaded_
 
 
 @pytest.mark.slow
+def test_one_record_of_another_organization_than_the_settings_name_is_enough_i1(desk, two):
+    acme, globex = ids_of(two)
+    rows = two.sandbox.rows
+    rows.change("customers", rows.ids("customers", organization=acme)[3], {"organizationId": globex}, organization=acme)
+    desk.set(organizations=[{"name": "acme", "organization_id": acme}, {"name": "globex"}])
+    ran = desk.sync()
+    assert ran.code == 78 and f"acme is said to be {acme}" in ran.says, ran
+    assert desk.query("SELECT DISTINCT organization_id FROM customers") == [(globex,)]
+
+
+@pytest.mark.slow
 def test_a_dataset_is_for_one_organization_or_for_several_i2(desk, two):
     """One organization's sync would take the rows of the others for rows that are gone."""
     app = two.sandbox.apps[0]
@@ -370,10 +381,9 @@ def test_quotas_and_ledgers_are_apart_i4_i5(desk, two, tmp_path):
         if key == "ledger_url":
             assert default_ledger_url(settings) == f"sqlite:////{tmp_path}/acme/ledger.sqlite"
         else:
-            open_rate_limiter(settings, SystemClock())
-    refused = desk.run(
-        "push", "--organization", "acme", "--usage", "x.csv", "--ledger-url", "sqlite:////tmp/one.sqlite"
-    )
+            open_rate_limiters(settings, SystemClock())
+    desk.set(ledger_url="sqlite:////tmp/one.sqlite")
+    refused = desk.run("push", "--organization", "acme", "--usage", "x.csv")
     assert refused.code == 78 and "{organization}" in refused.says
 
 

@@ -36,28 +36,13 @@ def test_credentials_of_another_organization_are_refused_before_a_row_is_loaded_
     for arguments in ((), ("--allow-deletes",), ("entitlements",)):
         ran = desk.sync(*arguments)
         assert ran.code == 78, ran
-        assert own in ran.says and other in ran.says and "--dataset" in ran.says and "accept_organization" in ran.says
+        assert own in ran.says and other in ran.says and "--dataset" in ran.says
         assert len(ran.json["errors"]) == 1, "the tables share one error"
         assert desk.dump() == before
     assert desk.sync("--dataset", "other").code == 0, "the way out that the message names"
     desk.use(two)
     ran = desk.sync()
     assert ran.code == 0 and ran.json["tables"]["customers"]["unchanged"] == SMALL["customers"], ran
-
-
-def test_an_id_that_the_vendor_has_changed_is_accepted_by_name_and_then_is_the_only_one(two, desk):
-    _, other = ids(two)
-    desk.use(two)
-    assert desk.sync("customers").code == 0
-    desk.use(two, app=1)
-    desk.set(accept_organization="org_typo")
-    assert desk.sync("customers").code == 78
-    desk.set(accept_organization=other)
-    assert desk.sync("customers").code in (0, 65), "all rows of the old id are missing from the list"
-    desk.set(accept_organization=None)
-    assert desk.sync("customers").code in (0, 65)
-    desk.use(two)
-    assert desk.sync("customers").code == 78
 
 
 def test_an_organization_in_a_list_of_several_stays_the_same_whatever_its_name_here(two, desk):
@@ -192,9 +177,5 @@ def test_credentials_without_customers_are_refused_from_any_table_i1_i2(start, d
     before = desk.dump()
     desk.use(served, app=1)
     ran = desk.sync(table)
-    assert ran.code == 78 and "accept_organization" in ran.says, ran
+    assert ran.code == 78 and "read:customers" in ran.says, ran
     assert desk.dump() == before
-    desk.set(accept_organization=served.sandbox.apps[0].organization_id)
-    assert desk.sync(table).code in (0, 65)
-    desk.set(accept_organization=None)
-    assert desk.sync(table).code in (0, 65), "the application is the dataset's own from now on"

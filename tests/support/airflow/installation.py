@@ -145,7 +145,7 @@ class Installation:
                         start_new_session=True,
                     )
                 )
-        self.wait(self._healthy, 120)
+        self.wait(self._healthy, 300)
 
     def _healthy(self):
         url = f"http://127.0.0.1:{self.port}/api/v2/monitor/health"

@@ -15,6 +15,7 @@ from automatum.core.errors import ConfigurationError
 from automatum.endpoints import ENDPOINTS, Column, FieldPath
 from automatum.metering.export import export_ledger
 from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.options import PushOptions
 from automatum.metering.push import push
 from automatum.metering.usage.usage import read_usage
 from automatum.operations.status import read_sweeps
@@ -381,7 +382,7 @@ def _push(life):
             clock=site.clock,
         )
         with Ledger.open(url, site.clock, begin=begin, write=True) as ledger:
-            return push(life.connect(), found, ledger)
+            return push(life.connect(), found, ledger, PushOptions())
 
     result = report("usage_rows", begin=True)
     assert (result.exit_code, result.plan.refusals, result.errors) == (0, [], [])

@@ -93,10 +93,22 @@ def _end(*sockets):
             one.shutdown(socket.SHUT_RDWR)
 
 
+def fill(folder, what="bytes"):
+    """Use up a disk: its space, or the number of files (`names`) that it may have. Returns what frees it again."""
+    files = [folder / "filler"]
+    with contextlib.suppress(OSError):
+        if what == "bytes":
+            with files[0].open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(2**14))
+        while what == "names":
+            files[-1].touch()
+            files.append(folder / f"filler{len(files)}")
+    return lambda: [one.unlink(missing_ok=True) for one in files]
+
+
 def _fill(world):
-    with contextlib.suppress(OSError), (world.disk / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(2**14))
+    fill(world.disk)
 
 
 def _free(world):
@@ -190,9 +202,9 @@ MACHINE = (
 
 
 @contextlib.contextmanager
-def small_disk(folder):
-    """A file system of 24 MiB on a folder; skips if this user may not mount one."""
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True).returncode:
+def small_disk(folder, options="size=24m"):
+    """A small file system on a folder; skips if this user may not mount one."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
     try:
         yield

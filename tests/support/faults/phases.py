@@ -212,7 +212,8 @@ class World:
         if self.phase == "check":
             asks = ["check"]
         elif self.pushes:
-            asks = ["push", "--usage", self.desk.folder / "usage.csv", "--confirm", "--unchecked", *self._ledger()]
+            self._set_ledger()
+            asks = ["push", "--usage", self.desk.folder / "usage.csv", "--confirm", "--unchecked"]
             if not self._states():
                 asks.append("--new-ledger")
         else:
@@ -231,13 +232,14 @@ class World:
             return "--destination", "postgres"
         return "--database", self.disk / f"cell{self._number}.duckdb"
 
-    def _ledger(self):
-        return "--ledger-url", self.url if self.server else f"sqlite:///{self.database}"
+    def _set_ledger(self):
+        self.desk.set(ledger_url=self.url if self.server else f"sqlite:///{self.database}")
 
     def begin_ledger(self):
         """Begin the ledger with a push that has nothing to send."""
         (self.desk.folder / "none.csv").write_text(",".join(self.rows[0]) + "\n")
-        asks = ("--usage", self.desk.folder / "none.csv", "--confirm", "--unchecked", "--new-ledger", *self._ledger())
+        asks = ("--usage", self.desk.folder / "none.csv", "--confirm", "--unchecked", "--new-ledger")
+        self._set_ledger()
         assert self.desk.run("push", *asks).code == 0
 
     def _write_usage(self):
@@ -272,7 +274,7 @@ class World:
         return now if now == next_ else f"{now}→{next_}"
 
     def _states(self):
-        ran = self.desk.run("push", "status", "--json", *self._ledger())
+        ran = self.desk.run("push", "status", "--json")
         assert ran.code in EXITS, ran
         return Counter({state: number for state, number in ran.json.get("lines", {}).items() if number})
 

@@ -21,7 +21,7 @@ from queue import Queue
 from .planted import PAGE, RESULTS, ROOT, Mutant, mutants, page, read_results
 
 _COPIES = 2
-_TIMEOUT = 120.0
+_TIMEOUT = 240.0
 """Seconds. A bug that makes a test hang is noticed."""
 _TOP = (
     "sources",
@@ -57,10 +57,13 @@ def _plant(every: list[Mutant], chosen: list[Mutant]) -> int:
         for number in range(_COPIES):
             copies.put(_copy(Path(folder) / str(number)))
         with ThreadPoolExecutor(_COPIES) as pool:
-            for one, test in zip(chosen, pool.map(lambda one: _try(one, copies), chosen), strict=True):
+            last = read_results()
+            tried = pool.map(lambda one: _try(one, last.get(one.name, ""), copies), chosen)
+            for one, test in zip(chosen, tried, strict=True):
                 found[one] = test
                 _write(every, found)
-        if broken := _failures(copies.get(), {test for test in found.values() if test and test != _ENDLESS}):
+        noticed = {test for test in found.values() if test and test != _ENDLESS}
+        if noticed and (broken := _failures(copies.get(), [*noticed, "-m", ""])):
             print(f"these fail without a bug too, and so prove nothing: {', '.join(sorted(broken))}")
             found = {one: "" if test in broken else test for one, test in found.items()}
             _write(every, found)
@@ -87,14 +90,15 @@ def _copy(target: Path) -> Path:
     return target
 
 
-def _try(mutant: Mutant, copies: Queue[Path]) -> str:
-    """The test that notices the bug first; empty if none does."""
+def _try(mutant: Mutant, last: str, copies: Queue[Path]) -> str:
+    """The test that notices the bug first; empty if none does. The one that noticed it the last time takes seconds."""
     root = copies.get()
     file = root / "sources" / "automatum" / mutant.file
     before = file.read_text()
     try:
         _replace(file, mutant.planted(root))
-        test = _first_failure(root, mutant.tests)
+        test = _first_failure(root, f"{last} -m ''") if last and last != _ENDLESS else ""
+        test = test or _first_failure(root, mutant.tests)
     finally:
         _replace(file, before)
         copies.put(root)
@@ -117,6 +121,7 @@ def _failures(root: Path, tests: Collection[str], *options: str) -> list[str]:
     """The tests that fail, without their parameters."""
     environment = {**os.environ, "PYTHONPATH": f"{root / 'sources'}:{root}"}
     environment |= {"EXAMPLES": "few", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    # The arguments of a bug may ask for slow tests: the last -m counts.
     command = [sys.executable, "-m", "pytest", *options, "-q", "-p", "no:cacheprovider", "-m", "not slow"]
     try:
         done = subprocess.run(

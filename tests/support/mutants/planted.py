@@ -83,9 +83,8 @@ def page(results: Mapping[str, str]) -> str:
     for area in dict.fromkeys(one.area for one in every):
         own = [one for one in every if one.area == area]
         text += f"|{area}|{len(own)}|{sum(bool(results.get(one.name)) for one in own)}|\n"
-    text += "\nNot noticed, or not planted yet:\n\n"
+    text += "\nNot noticed:\n\n"
     for one in every:
-        if not results.get(one.name):
-            none = "no test yet" if one.name in results else "not planted yet"
-            text += f"- {one.area}, `{one.file}`: {one.name} ({one.same or none})\n"
+        if one.same or results.get(one.name) == "":
+            text += f"- {one.area}, `{one.file}`: {one.name} ({one.same or 'no test yet'})\n"
     return text

@@ -8,13 +8,12 @@ from urllib.parse import parse_qsl
 from automatum.endpoints import (
     API_PREFIX,
     ENDPOINTS,
-    METERING,
+    METERING_PATH,
     PAGE_SIZE,
     SCOPES,
     TOKEN_PATH,
     UNSENT_PARAMETERS,
     Endpoint,
-    MeteringForm,
 )
 
 from .fixed import (
@@ -57,13 +56,12 @@ _SCOPE_TABLE = f"{AUTHENTICATION} names the scope and the path; parameters and f
 _DEFAULT_LIMIT = 20
 
 
-def describe_openapi(endpoints: Sequence[Endpoint], base_url: str, metering: MeteringForm = METERING) -> Json:
+def describe_openapi(endpoints: Sequence[Endpoint], base_url: str) -> Json:
     """The OpenAPI document.
 
     Args:
         endpoints: Endpoints to describe, with overrides applied.
         base_url: Root of the API.
-        metering: How the API takes usage, with overrides applied.
     """
     paths: Json = {TOKEN_PATH: {"post": token_operation()}, **application_paths()}
     parts = components()
@@ -72,7 +70,7 @@ def describe_openapi(endpoints: Sequence[Endpoint], base_url: str, metering: Met
         parts["schemas"][schema_name(endpoint.table)] = record_schema(endpoint, default)
         for path, operations in _paths(endpoint, default):
             paths.setdefault(path, {}).update(operations)
-    paths[f"{API_PREFIX}{metering.path}"] = {"post": metering_operation(metering)}
+    paths[f"{API_PREFIX}{METERING_PATH}"] = {"post": metering_operation()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Automatum API: documented and assumed", "version": "v1", "description": _DESCRIPTION},

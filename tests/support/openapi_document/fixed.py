@@ -12,17 +12,15 @@ import orjson
 
 from automatum.endpoints import (
     APPLICATIONS_PATH,
-    METERING,
     METERING_SCOPE,
     REGENERATE,
     SCOPES,
     TOKEN_PATH,
-    MeteringForm,
 )
 from automatum.metering.model import Line
 from automatum.metering.payloads import Body
 
-from .marks import AUTHENTICATION, INTEGRATION, REFERENCE, USED, Json, assumed, configured, documented, ref
+from .marks import AUTHENTICATION, INTEGRATION, REFERENCE, USED, Json, assumed, documented, ref
 from .records import envelope
 
 _TEXT: Json = {"type": "string"}
@@ -127,22 +125,17 @@ def application_paths() -> Json:
     return paths
 
 
-def metering_operation(form: MeteringForm) -> Json:
-    """The operation that takes usage, with the names that a push writes.
-
-    Args:
-        form: Path, names and forms, with overrides applied.
-    """
-    full, least = (orjson.loads(Body((line,), form).payload()) for line in (_FULL_LINE, _LINE))
-    usual = orjson.loads(Body((_FULL_LINE,)).payload())
+def metering_operation() -> Json:
+    """The operation that takes usage, with the names that a push writes."""
+    full, least = (orjson.loads(Body((line,)).payload()) for line in (_FULL_LINE, _LINE))
     answer = {name: {"type": ["string", "null"], **assumed()} for name in ("id", "status", "vendor", "listingId")}
     answer["createdAt"] = {"type": ["string", "null"], "format": "date-time", **assumed()}
     return {
         "operationId": "send_usage",
         "summary": "Report usage of one customer. A success means that it is queued, and not that it is billed.",
-        **(documented(INTEGRATION) if form.path == METERING.path else configured()),
+        **documented(INTEGRATION),
         "security": [{"oauth2": [METERING_SCOPE]}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _shape(full, least, usual)}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _shape(full, least)}}},
         "responses": {
             "2XX": success(
                 {**envelope({"type": "object", "properties": answer}, False), **assumed()},
@@ -222,22 +215,14 @@ def _application() -> Json:
     return {"type": "object", "properties": {name: {**one, **assumed()} for name, one in fields.items()}}
 
 
-def _shape(full: Any, least: Any, usual: Any) -> Json:
-    """Schema of a value of the metering body.
-
-    Args:
-        full: The value with everything that a push may send.
-        least: The value with what it always sends.
-        usual: The value in the documented body; None if it is not there.
-    """
-    mark = documented(INTEGRATION) if type(full) is type(usual) else configured()
+def _shape(full: Any, least: Any) -> Json:
+    """The schema of a body, from one with all fields and one with those that are always sent."""
+    mark = documented(INTEGRATION)
     if isinstance(full, Mapping):
-        known = usual if isinstance(usual, Mapping) else {}
-        fields = {name: _shape(inner, least.get(name), known.get(name)) for name, inner in full.items()}
+        fields = {name: _shape(inner, least.get(name)) for name, inner in full.items()}
         return {"type": "object", "required": list(least), "properties": fields, **mark}
     if isinstance(full, list):
-        known_entry = usual[0] if isinstance(usual, list) else None
-        return {"type": "array", "minItems": 1, "items": _shape(full[0], least[0], known_entry), **mark}
+        return {"type": "array", "minItems": 1, "items": _shape(full[0], least[0]), **mark}
     return {"type": "string" if isinstance(full, str) else "number", "examples": [full], **mark}
 
 

@@ -6,7 +6,7 @@ A push of three lines meets each of them. The server knows what it took; the led
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.support.pushing import NOON, Books, hour_of
+from tests.support.pushing import METERING, NOON, Books, hour_of
 from tests.support.shapes.api import Api
 from tests.support.shapes.registry import registry
 from tests.support.shapes.server import Answer
@@ -28,11 +28,9 @@ class Metering(Api):
 
     Attributes:
         taken: Dimensions that were taken.
-        metering_path: Where usage is posted to.
         takes: Whether it takes usage at all.
     """
 
-    metering_path = "/api/v1/metering"
     takes = True
     status = 202
 
@@ -41,7 +39,7 @@ class Metering(Api):
         self.taken = []
 
     def receive(self, call):
-        if call.method == "POST" and call.path == self.metering_path:
+        if call.method == "POST" and call.path == METERING:
             self.calls.append(call)
             dimensions = self.read(call.json)
             if dimensions is None:
@@ -146,12 +144,7 @@ answers("refused: 409", {"code": 409, "message": "Usage was reported"}, 409, tak
 answers("refused: 422", {"code": 422, "message": "Unprocessable"}, 422, takes=False)
 
 
-# Other paths, names and forms
-
-
-@shape("metering at another path", connection={"metering": {"path": "usage"}}, names="metering.path")
-class OtherPath(Metering):
-    metering_path = "/api/v1/usage"
+# Other names
 
 
 @shape("metering in snake_case", names="listing_id")

@@ -5,6 +5,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 from tests.support import ROOT
@@ -83,26 +84,18 @@ def _write(rows):
 def _table(rows):
     lines = [_BEGIN]
     for group, title in TITLES.items():
-        shapes = [shape for shape in [*SHAPES, *metering.SHAPES] if shape.group == group]
-        alike: dict[str, list[str]] = {}
-        for shape in shapes:
-            alike.setdefault(_outcome(shape, *rows.get(shape.name, ["", ""])), []).append(shape.name)
+        others, alike = Counter(), {}
+        for shape in (one for one in [*SHAPES, *metering.SHAPES] if one.group == group):
+            plain, configured = (text.partition(";")[0] for text in rows.get(shape.name, ["", ""]))
+            if shape.settings:
+                remains = "" if configured in _GOOD else f" ({configured})"
+                alike.setdefault(f"{_settings_of(shape)}{remains}", []).append(shape.name)
+            else:
+                others[plain] += 1
         lines += ["", f"### {title}", ""]
-        lines += [f"- {outcome}: {_named(outcome, names)}" for outcome, names in alike.items()]
+        lines += [f"- {settings}: {'; '.join(names)}" for settings, names in alike.items()]
+        lines.append(f"- Without a setting: {', '.join(f'{plain} ({count})' for plain, count in others.items())}")
     return "\n".join([*lines, "", _END])
-
-
-def _named(outcome, names):
-    """The servers; those that need nothing are only counted."""
-    return f"{len(names)} servers" if outcome.strip("*") in _GOOD else "; ".join(names)
-
-
-def _outcome(shape, plain, configured):
-    """What a shape comes to, and its settings. The message names these."""
-    if not shape.settings:
-        return f"**{plain}**"
-    with_them = "" if configured in _GOOD else f" (**{configured}**)"
-    return f"**{plain.partition('; names')[0]}**, {_settings_of(shape)}{with_them}"
 
 
 def _settings_of(shape):

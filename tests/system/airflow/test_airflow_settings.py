@@ -7,14 +7,15 @@ import pytest
 SHOW = """
 import json, os, sys
 import dlt
+import orjson
 from airflow.sdk._shared.secrets_masker import redact
 from automatum.config.airflow import airflow_settings
 from automatum.core.errors import AutomatumError
-from automatum.core.redaction import Secret
+from automatum.core.redaction import reveal
 from automatum.config.credentials import reload_credentials
 from automatum.config.settings import resolve_settings
 
-plain = lambda value: value.reveal() if isinstance(value, Secret) else value
+plain = lambda value: orjson.loads(orjson.dumps(value, reveal))
 
 def show(told, organization, names):
     os.environ.update(told)
@@ -60,6 +61,7 @@ def case(told, names, organization=None):
 
 
 _APP = {"AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", login="app", password="secret-of-app")}
+_POOL = [{"client_id": "app_2", "client_secret": "secret-of-pool"}]
 _CREDENTIALS = {"client_id": "app", "client_secret": "secret-in-toml"}
 _WORKER = {
     "SOURCES__AUTOMATUM__CLIENT_ID": "app_environment",
@@ -95,6 +97,14 @@ CASES = {
             ),
         },
         "client_id client_secret base_url quota_url application_limits",
+    ),
+    "pool": case(
+        {
+            "AIRFLOW_CONN_AUTOMATUM": connection(
+                conn_type="http", login="app", password="secret-of-app", extra={"applications": _POOL}
+            )
+        },
+        "client_id applications",
     ),
     "worker": case(_WORKER, "client_id base_url"),
     "acme": case(_ORGANIZATIONS, _OF_ORGANIZATION, "acme"),
@@ -158,6 +168,7 @@ SAID = [
     "a pass/word@1 b",
     "a secret-in-toml b",
     "a secret-after b",
+    "a secret-of-pool b",
 ]
 
 
@@ -181,6 +192,10 @@ def test_a_connection_is_the_application_and_stronger_than_the_workers_environme
     }
     assert found["warehouse"] == [None, None]
     assert found["gone"] and found["environment_kept"]
+
+
+def test_extra_has_the_further_applications_of_the_organization(shown):
+    assert shown[0]["pool"]["settings"] == {"client_id": "app", "applications": _POOL}
 
 
 def test_the_worker_configuration_holds_where_airflow_says_nothing(shown):

@@ -81,10 +81,10 @@ def tried(installation, served, tmp_path):
     return run
 
 
-def with_ledger(served, folder):
+def with_ledger(served, folder, **settings):
     """The connection of the only organization, with a ledger in its extra."""
     own = one_organization(served)["automatum"]
-    extra = {**json.loads(own["extra"]), "ledger_url": f"sqlite:///{folder / 'ledger.sqlite'}"}
+    extra = {**json.loads(own["extra"]), "ledger_url": f"sqlite:///{folder / 'ledger.sqlite'}", **settings}
     return {"automatum": {**own, "extra": json.dumps(extra)}}
 
 
@@ -159,6 +159,19 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
         begun = {**options, "new_ledger": new}
         assert tried(ledger, single=True, tables=["customers"], **begun).of(NAMES[0])["push"] == "success"
     assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.metering.accepted) == 4
+
+
+def test_a_first_push_that_needs_several_windows_of_the_limit_comes_back_until_it_is_whole(tried, served, tmp_path):
+    """As found: back from its first wait it was refused, because the ledger of `new_ledger`, its own, was there; back
+    from the second one it failed with 65, because the first one had ended early.
+    """
+    usage = write_csv(rows_of(served.sandbox, most=12), tmp_path / "usage.csv")
+    ledger = with_ledger(served, tmp_path, application_limits=[[5, 8]])
+    options = {"usage": str(usage), "confirm": True, "new_ledger": True, "unchecked": True, "earliest_return": 1}
+    seen = tried(ledger, single=True, tables=["customers"], **options)
+    assert seen.of(NAMES[0])["push"] == "success", seen.said[-3000:]
+    assert seen.said.count("push: not finished") >= 2
+    assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.metering.accepted) == 12
 
 
 def test_m11_an_approval_gets_its_digest_whatever_else_is_open(tried, served, tmp_path):

@@ -8,7 +8,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from automatum.config.base_url import DEFAULT_BASE_URL
-from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
+from automatum.config.settings import APPLICATION_LIMITS, NAMES, ORGANIZATION_LIMITS, resolve_settings
 from automatum.core.errors import EXIT_CONFIGURATION, ConfigurationError
 from automatum.core.redaction import redact
 
@@ -159,3 +159,8 @@ def test_true_in_a_file_is_no_text(tmp_path, monkeypatch):
         pytest.raises(ConfigurationError, match="is not a text"),
     ):
         resolve_settings(CREDENTIALS)
+
+
+def test_the_settings_can_be_counted():
+    """The budget is 28 (design, §0), and `applications`, which came later."""
+    assert len(NAMES) <= 29

@@ -5,9 +5,7 @@ import os
 import pytest
 
 from automatum.core.errors import ConfigurationError
-from automatum.core.private_files import check_own, open_own, replace_own
-
-WRITE = os.O_RDWR | os.O_CREAT
+from automatum.core.private_files import check_own, replace_own
 
 
 @pytest.fixture
@@ -19,14 +17,14 @@ def folder(tmp_path):
 
 def test_a_new_file_is_private_and_a_replaced_one_has_the_new_content(folder):
     path = folder / "file"
-    os.close(open_own(path, WRITE))
+    replace_own(path, b"old")
     assert path.stat().st_mode & 0o777 == 0o600
     replace_own(path, b"new", 0o644)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o644)
     assert [one.name for one in folder.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("open_", [check_own, lambda path: open_own(path, WRITE), lambda path: replace_own(path, b"")])
+@pytest.mark.parametrize("open_", [check_own, lambda path: replace_own(path, b"")])
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder", "another user's"])
 def test_what_is_not_ours_is_refused_and_not_changed(folder, monkeypatch, open_, kind):
     path, other = folder / "file", folder / "other"

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from automatum.core.process_info import describe_process
+from automatum.core.process import describe_process
 
 
 @pytest.fixture

@@ -40,9 +40,8 @@ KNOWN = [
     (202, data(meteringId=7, createdAt="2026-12-01T10:00:00Z", updatedAt=1)),
     (202, data(vendor="aws", listingId="lst_1", customerId="cust_1", reportingDate=SENT["reportingDate"])),
     (202, {"code": 202, "data": {"listing_id": "lst_1", "customer_id": "cust_1", "created_at": "now"}}),
-    (202, data(charged=0.15, usages=SENT["usages"])),
-    (202, data(charged="0.150", usages=[{"apiKey": one["apiKey"], "units": "5.0"} for one in SENT["usages"]])),
-    (200, {"code": 200, "data": {"results": results("accepted", "Queued", "OK")}}),
+    (202, data(charged=Decimal("0.150"), usages=SENT["usages"])),
+    (202, data(details=SENT)),
 ]
 UNEXPLAINED = [
     # Another form, though it says yes.
@@ -66,7 +65,13 @@ UNEXPLAINED = [
     (202, {**NAMED, "success": False}),
     (202, data(vendor="azure")),
     (202, data(customerId="cust_2")),
-    (202, data(charged=0.14)),
+    (202, data(charged=Decimal("0.14"))),
+    (202, data(charged="0.15")),
+    (202, data(details={**SENT, "note": "no"})),
+    (202, data(details={**SENT, "usages": []})),
+    (202, data(usages=[{**one, "units": True} for one in SENT["usages"]])),
+    # Results for each usage are no documented form.
+    (200, {"code": 200, "data": {"results": results("accepted", "Queued", "OK")}}),
     (202, data(usages=SENT["usages"][:2])),
     (202, data(usages=[{**one, "units": 4} for one in SENT["usages"]])),
     (202, data(usages=[{**one, "note": "no"} for one in SENT["usages"]])),
@@ -176,4 +181,5 @@ def test_m10_a_422_refuses_the_whole_body_only_if_its_answer_holds_nothing_else(
 @pytest.mark.parametrize(("status", "whole"), [(400, False), (409, False), (413, True), (404, True)])
 def test_a_page_of_a_proxy_says_nothing_about_usage(status, whole):
     assert refuses_all(b"<html>Sorry</html>", status) == whole
+    assert refuses_all(b"[" * 100_000, status) == whole
     assert refuses_all(b'{"data": {"accepted": 2}}', status) is False

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import automatum.metering
-from automatum.api.overrides import resolve_metering
+from automatum.api.overrides import resolve_entitlement
 from automatum.config.removed_settings import REMOVED_METERING_KEYS
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
-from automatum.endpoints import METERING
 from automatum.metering.payloads import Body, bodies, price_text
 from automatum_sandbox.metering_body import read_body
 from tests.support.examples import examples
@@ -224,59 +223,22 @@ def test_a_wrong_sum_follows_from_a_wrong_usage():
     assert BODY.usages_at_fault(errors) == {1: "details.usages[1].units: x"}
 
 
-# Another form of the body
-
-
-FORM = {
-    "path": "usage/report",
-    "fields": {
-        "listing_id": "product.id",
-        "customer_id": "product.buyer",
-        "usages": "records",
-        "charged": False,
-        "per": False,
-        "dimension": "meter.code",
-    },
-}
+# Another place of the entitlement
 
 
 def resolved(**settings):
-    return resolve_metering(resolve_settings({"client_id": "app_1", "client_secret": "secret_123456", **settings}))
+    return resolve_entitlement(resolve_settings({"client_id": "app_1", "client_secret": "secret_123456", **settings}))
 
 
-def test_nothing_set_is_the_documented_form():
-    assert resolved() == resolved(metering={}) == METERING
-
-
-def test_path_and_names_are_settings():
-    form = resolved(metering=FORM)
-    assert form.path == "usage/report"
-    assert read(replace(BODY, lines=BODY.lines[:1], form=form)) == {
-        "vendor": BODY.lines[0].vendor,
-        "product": {"id": BODY.lines[0].listing_id, "buyer": BODY.lines[0].customer_id},
-        "details": {"reportingDate": BODY.lines[0].day.isoformat()},
-        "records": [
-            {
-                "meter": {"code": BODY.lines[0].dimension},
-                "units": BODY.lines[0].units,
-                "title": BODY.lines[0].dimension,
-                "price": price_text(BODY.lines[0].price),
-            }
-        ],
-    }
-
-
-def test_i5_no_id_and_no_amount_depends_on_the_form():
-    """The ledger knows lines and bodies by ids, and their content by a hash of units and price."""
-    other = replace(BODY, form=resolved(metering=FORM))
-    assert other.payload() != BODY.payload()
-    assert (other.id, other.charged, other.lines) == (BODY.id, BODY.charged, BODY.lines)
-
-
-@pytest.mark.parametrize("field", ["records[1].meter.code", "/records/1/units", "usages[1].units"])
-def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(field):
-    body = replace(BODY, form=resolved(metering=FORM))
-    assert body.usages_at_fault([(field, "x"), ("details.charged", "y")]) == {1: f"{field}: x"}
+def test_the_place_of_an_entitlement_is_a_setting():
+    body = replace(BODY, lines=(replace(BODY.lines[0], entitlement_id="ent_1"),))
+    assert read(body)["details"]["entitlementId"] == "ent_1"
+    assert resolved() == resolved(metering={}) == body.entitlement_at
+    other = replace(body, entitlement_at=resolved(metering={"entitlement_id": "details.agreement.id"}))
+    assert read(other)["details"]["agreement"] == {"id": "ent_1"}
+    assert "entitlementId" not in read(other)["details"]
+    # I5: the ledger knows lines and bodies by ids, and their content by units and price.
+    assert (other.id, other.charged, other.lines) == (body.id, body.charged, body.lines)
 
 
 @pytest.mark.parametrize(
@@ -284,19 +246,13 @@ def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(fie
     [
         ("usage", "metering"),
         ({"pth": "x"}, "metering.pth"),
-        ({"path": ""}, "metering.path"),
-        ({"fields": {"listing": "x"}}, "metering.fields.listing"),
-        ({"fields": {"listing_id": False}}, "metering.fields.listing_id"),
-        ({"fields": {"units": False}}, "metering.fields.units"),
-        ({"fields": {"listing_id": 5}}, "metering.fields.listing_id"),
-        ({"fields": {"listing_id": "$"}}, "metering.fields.listing_id"),
-        ({"fields": {"listing_id": "vendor"}}, "metering.fields.vendor"),
-        ({"fields": {"units": "price"}}, "metering.fields.units"),
-        ({"fields": {"listing_id": "details"}}, "metering.fields.listing_id"),
+        *(({"entitlement_id": place}, "metering.entitlement_id") for place in (False, 5, "", "$", "a..b")),
+        *(({"entitlement_id": place}, "metering.entitlement_id") for place in ("vendor", "vendor.id", "details")),
+        *(({"entitlement_id": place}, "metering.entitlement_id") for place in ("details.customer", "details.usages.x")),
         *(({key: "x"}, f"metering.{key}") for key in REMOVED_METERING_KEYS),
     ],
 )
-def test_a_wrong_form_is_named(metering, key):
+def test_a_wrong_place_is_named(metering, key):
     with pytest.raises(ConfigurationError) as caught:
         resolved(metering=metering)
     assert caught.value.key == f"sources.automatum.{key}"

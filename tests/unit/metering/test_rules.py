@@ -11,12 +11,11 @@ from automatum.metering.rules import (
     RULES,
     VendorRules,
     deadline,
-    documented_deadline,
     is_late,
     known_vendors,
-    last_moment,
     rules_of,
 )
+from automatum.metering.send import too_late
 from tests.support.metering_lines import make_line
 
 UTC = timezone.utc
@@ -60,7 +59,7 @@ def test_an_hour_on_aws():
     line = make_line(hour=10)
     start = line.starts_at
     assert deadline(line) == start + 6 * HOUR
-    assert documented_deadline(line) == start + 24 * HOUR
+    assert deadline(line, True) == start + 24 * HOUR
     assert not is_late(line, start + 2 * HOUR)
     assert is_late(line, start + 2 * HOUR + timedelta(seconds=1))
 
@@ -88,11 +87,11 @@ def test_a_day_counts_from_its_end():
 )
 def test_a_month_closes_on_aws(starts_at, closes):
     line = replace(make_line(), starts_at=starts_at)
-    assert documented_deadline(line) == closes
-    assert documented_deadline(replace(line, vendor="azure")) == starts_at + 24 * HOUR
+    assert deadline(line, True) == closes
+    assert deadline(replace(line, vendor="azure"), True) == starts_at + 24 * HOUR
     # The last hour of the month must be in by 05:00, before the month closes.
     assert deadline(line) == min(starts_at + 6 * HOUR, closes)
-    assert documented_deadline(replace(line, starts_at=starts_at - timedelta(days=3))) < closes
+    assert deadline(replace(line, starts_at=starts_at - timedelta(days=3)), True) < closes
 
 
 @pytest.mark.parametrize("vendor", ["aws", "azure"])
@@ -106,9 +105,14 @@ def test_quantities_survive_a_reader_with_doubles(vendor, units):
 def test_late_usage_is_sent_up_to_the_documented_deadline_only_where_it_is_asked_for():
     """AWS says 6 h in its reference, and 24 h in its newer usage model."""
     line = make_line(vendor="aws")
-    assert last_moment(line, False) == deadline(line) == line.starts_at + timedelta(hours=6)
-    assert last_moment(line, True) == documented_deadline(line) == line.starts_at + timedelta(hours=24)
+    assert deadline(line) == line.starts_at + timedelta(hours=6)
+    assert deadline(line, True) == line.starts_at + timedelta(hours=24)
     other = make_line(vendor="gcp")
-    assert last_moment(other, True) == documented_deadline(other) == deadline(other)
-    at_month_end = make_line(hour=30 * 24)
-    assert last_moment(at_month_end, True) <= documented_deadline(at_month_end)
+    assert deadline(other, True) == deadline(other)
+
+
+@pytest.mark.parametrize("late_ok", [False, True])
+def test_i5_at_its_deadline_a_line_is_too_late(late_ok):
+    line = make_line(hour=10)
+    end = deadline(line, late_ok)
+    assert too_late(line, end, late_ok) and not too_late(line, end - timedelta(microseconds=1), late_ok)

@@ -139,8 +139,3 @@ def test_m16_an_accepted_line_that_no_event_confirms_in_time_is_an_alarm_once_ev
     assert found.amounts == {"unconfirmed": {"USD": entry.line.charged}}
     assert status(make_entry(state="confirmed"), event, now=late).items == []
     assert status(make_entry(settled_by="hand"), event, now=late).items == [], "a person has said so"
-
-
-def test_the_line_for_a_log_counts_what_is_open():
-    text = status(make_entry(state="unknown"), make_item("refusal")).line()
-    assert text.startswith("automatum push status: incomplete (exit 65); unknown 1, refusal 1")

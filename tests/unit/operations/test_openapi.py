@@ -8,7 +8,7 @@ import os
 
 import yaml
 
-from automatum.api.overrides import resolve_endpoints, resolve_metering
+from automatum.api.overrides import resolve_endpoints
 from automatum.config.base_url import DEFAULT_BASE_URL
 from automatum.config.settings import AutomatumSettings
 from automatum.endpoints import API_PREFIX, CUSTOMERS, ENDPOINTS, SCOPES
@@ -155,19 +155,6 @@ def test_the_table_of_endpoints_is_not_changed():
     """The parts of the document are its own: two documents are equal."""
     assert describe_openapi(ENDPOINTS, DEFAULT_BASE_URL) == DOCUMENT
     assert CUSTOMERS is ENDPOINTS[0]
-
-
-def test_metering_overrides_show_and_are_marked():
-    settings = AutomatumSettings()
-    settings.metering = {"path": "usage", "fields": {"dimension": "meterId"}}
-    document = describe_openapi(ENDPOINTS, DEFAULT_BASE_URL, resolve_metering(settings))
-    validate(document)
-    assert f"{API_PREFIX}metering" not in document["paths"]
-    operation = document["paths"][f"{API_PREFIX}usage"]["post"]
-    assert operation[CONFIGURED] is True
-    body = dict(fields(operation["requestBody"]["content"]["application/json"]["schema"]))
-    assert body["details.usages[].meterId"][CONFIGURED] is True
-    assert body["details.usages[].price"][DOCUMENTED] is True
 
 
 def test_a_constant_query_shows_and_is_marked():

@@ -54,6 +54,8 @@ UTC = timezone.utc
         ("timestamp", "2026-01-15T10:00:00.123456789Z", datetime(2026, 1, 15, 10, 0, 0, 123456, tzinfo=UTC), False),
         ("timestamp", 10**18, None, False),
         ("timestamp", Decimal("1e999999999999999"), None, False),
+        ("decimal", "0.0000000025", Decimal("0.000000002"), False),
+        ("decimal", "0.0000000035", Decimal("0.000000004"), False),
         ("date", "0000-01-01", None, False),
         ("date", "9999-12-31", date(9999, 12, 31), True),
         ("text", 1e20, "100000000000000000000", True),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from automatum.metering.figures import entry_figures
+from automatum.metering.ledger.entries import entry_figures
 from automatum.metering.ledger.tables import ATTEMPTS, JOURNAL, LINES
 from automatum.schema import metering_tables
 from tests.support.entries import make_entry

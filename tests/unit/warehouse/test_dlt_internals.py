@@ -56,6 +56,7 @@ PARTS = (
     ("dlt.common.configuration", "resolve_configuration", ("config", "sections", "explicit_value", "accept_partial")),
     ("dlt.common.configuration.container", "Container", ()),
     ("dlt.common.configuration.exceptions", "ConfigFieldMissingException", ("traces",)),
+    ("dlt.common.configuration.utils", "get_resolved_traces", ()),
     ("dlt.common.configuration.exceptions", "ConfigValueCannotBeCoercedException", ("field_name",)),
     ("dlt.common.configuration.exceptions", "ConfigurationException", ()),
     ("dlt.common.configuration.exceptions", "LookupTrace", ("key",)),

@@ -51,3 +51,10 @@ def test_a_destination_whose_package_is_missing_is_refused_with_the_command(
     with pytest.raises(ConfigurationError, match=f"{destination} needs the package {module}") as caught:
         use(Target(destination), FakeClock())
     assert caught.value.next_step == f"pip install '{package}'"
+
+
+@pytest.mark.parametrize("dataset", ["temp", "System", "pg_catalog", "information_schema", "marketplace"])
+def test_a_dataset_that_duckdb_takes_for_its_own_is_refused(isolated, dataset):
+    with pytest.raises(ConfigurationError, match=f"'{dataset}'"):
+        Target(dataset=dataset).open()
+    Target("postgres").check_name("--into", dataset)

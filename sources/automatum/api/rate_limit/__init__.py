@@ -4,6 +4,6 @@ May import: `config`, `core`.
 Start with `limiter`; `windows` counts.
 """
 
-from .limiter import LONG_WAIT, NO_WAIT, RateLimiter, open_rate_limiter, state_name, wait_logger
+from .limiter import LONG_WAIT, NO_WAIT, RateLimiter, open_rate_limiters, state_name, wait_logger
 
-__all__ = ["LONG_WAIT", "NO_WAIT", "RateLimiter", "open_rate_limiter", "state_name", "wait_logger"]
+__all__ = ["LONG_WAIT", "NO_WAIT", "RateLimiter", "open_rate_limiters", "state_name", "wait_logger"]

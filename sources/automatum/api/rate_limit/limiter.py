@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
 from .redis import SCHEMES, RedisStore
 from .state import LimiterState
 from .stores import SqliteStore, Store, Work
-from .windows import Lane, Window, apply_report, finish, full_lanes, keeps_up, read_headers
+from .windows import Lane, Window, apply_report, finish, finish_together, full_lanes, keeps_up, read_headers
 
 logger = logging.getLogger("automatum")
 wait_logger = logging.getLogger("automatum.wait")
@@ -34,6 +34,8 @@ NO_WAIT = 1.0
 """Seconds that a run with `--max-wait 0` may wait, because a new run for a shorter wait is not worthwhile."""
 LONG_WAIT = 60.0
 """Seconds; the longest wait for a minute's window. A quiet run that waits longer looks like a hang."""
+POOL_RESERVE = 0.01
+"""Share of the organization's limits that a pool leaves for a push: a tenth of what one application has."""
 _LOG_FROM = 1.0
 """Seconds; the shortest wait that is logged."""
 _LOG_AGAIN = 5.0
@@ -49,10 +51,13 @@ class RateLimiter:
         clock: Time.
         store: Keeps the state; None for a state of this process alone.
         in_flight: Seconds after which a request without a recorded response begins to age.
+        shared: Counts the requests of all applications of a pool against the organization's limits, which are then
+            none of this one's; None if this one counts them.
 
     Attributes:
         on_wait: Called with seconds and reason when a wait of more than a second begins, for progress displays.
         reserve: Share of each window that requests leave free for metering.
+        pooled: The limiters of all applications whose requests a forecast counts on; empty for this one alone.
     """
 
     def __init__(
@@ -62,9 +67,12 @@ class RateLimiter:
         clock: Clock,
         store: Store | None = None,
         in_flight: float = IN_FLIGHT,
+        shared: RateLimiter | None = None,
     ) -> None:
         self.on_wait: Callable[[float, str], None] | None = None
         self.reserve = 0.0
+        self.pooled: Sequence[RateLimiter] = ()
+        self._shared = shared
         self._clock = clock
         self._store = store or Store(clock)
         self._in_flight = in_flight
@@ -89,16 +97,25 @@ class RateLimiter:
         Raises:
             QuotaExhausted: The wait would be longer than `max_wait`, or than the run has left.
             BudgetSpent: The run was told to stop.
-            QuotaUnreachable: The server that keeps the state does not answer.
+            ServerUnreachable: The server that keeps the state does not answer.
         """
+        return self.acquire_first((self,), max_wait, budget, from_reserve=from_reserve)[1]
+
+    def acquire_first(
+        self, limiters: Sequence[RateLimiter], max_wait: float | None, budget: Budget, *, from_reserve: bool = False
+    ) -> tuple[RateLimiter, int]:
+        """As `acquire`, by the first of these limiters that allows the request; returns it, too."""
         started = self._clock.monotonic()
         announced = ("", -math.inf)
         while True:
             budget.check()
-            answer = self._store.change(lambda state, now: self._ask(state, now, from_reserve))
-            if isinstance(answer, int):
-                return answer
-            wait, reason = answer
+            waits = []
+            for limiter in limiters:
+                answer = limiter._try_acquire(from_reserve)
+                if isinstance(answer, int):
+                    return limiter, answer
+                waits.append(answer)
+            wait, reason = min(waits)
             now = self._clock.monotonic()
             self._refuse_long_wait(wait, now - started, reason, max_wait, budget)
             if wait > _LOG_FROM and (reason != announced[0] or now + wait > announced[1] + _LOG_AGAIN):
@@ -125,20 +142,41 @@ class RateLimiter:
             return recorded
 
         self._try_change(record)
+        if self._shared:
+            self._shared.record_response(number, headers, server_date)
 
     def release(self, number: int) -> None:
         """Take back a request of which no byte was sent."""
         self._try_change(lambda state, now: state.pending.pop(number, None) is not None)
+        if self._shared:
+            self._shared.release(number)
 
-    def block(self, seconds: float, reason: str) -> None:
-        """Block all requests for a time, such as after a 429: each request counts in every window."""
+    def block(self, seconds: float, reason: str, *, organization: bool = False) -> None:
+        """Block all requests for a time, such as after a 429: each request counts in every window.
+
+        Args:
+            seconds: How long.
+            reason: Why, for messages.
+            organization: Whether the other applications of a pool are blocked, too.
+        """
         if math.isfinite(seconds) and seconds > 0:
             self._try_change(lambda state, now: state.block(now + seconds, reason))
+            if self._shared and organization:
+                self._shared.block(seconds, reason)
 
-    def wait_for(self, count: int, each: float = 0.0) -> float:
-        """Forecast the seconds until so many further requests, of `each` seconds, have their responses."""
+    def wait_for(self, count: int, each: float = 0.0, *, alone: bool = False) -> float:
+        """Forecast the seconds until so many further requests, of `each` seconds, have their responses.
+
+        Args:
+            count: Requests.
+            each: Seconds of each.
+            alone: Whether this application sends them all, although it is one of a pool.
+        """
         if count <= 0:
             return 0.0
+        if self._shared:
+            limiters = (self,) if alone or not self.pooled else self.pooled
+            return finish_together([one._ahead(count) for one in limiters], self._shared._ahead(count), count, each)
 
         def forecast(state: LimiterState, now: float) -> float:
             lanes = full_lanes(self._windows, state, now, count, self.reserve)
@@ -148,14 +186,18 @@ class RateLimiter:
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
         """Whether each run of so many requests, of `each` seconds, ends before the next one starts."""
-
-        def lanes(state: LimiterState, now: float) -> list[Lane]:
-            return [Lane(window.unreserved(self.reserve, state), window.span) for window in self._windows]
-
-        return keeps_up(self._store.change(lanes), count, each, every)
+        first, *others = self.pooled or (self,)
+        lanes = first._lanes()
+        for other in others:
+            for lane, more in zip(lanes, other._lanes(), strict=True):
+                lane.limit += more.limit
+        return keeps_up([*lanes, *(self._shared._lanes() if self._shared else ())], count, each, every)
 
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
+        return [*self._window_usage(), *(self._shared._window_usage() if self._shared else ())]
+
+    def _window_usage(self) -> list[dict[str, Any]]:
 
         def usage(state: LimiterState, now: float) -> list[dict[str, Any]]:
             return [
@@ -188,7 +230,37 @@ class RateLimiter:
         except AutomatumError as error:
             logger.warning("%s", error)
 
-    def _ask(self, state: LimiterState, now: float, from_reserve: bool) -> int | tuple[float, str]:
+    def _lanes(self) -> list[Lane]:
+        """The limits without what is reserved, as if nothing were used."""
+
+        def lanes(state: LimiterState, now: float) -> list[Lane]:
+            return [Lane(window.unreserved(self.reserve, state), window.span) for window in self._windows]
+
+        return self._store.change(lanes)
+
+    def _ahead(self, count: int) -> tuple[float, list[Lane]]:
+        """Seconds for which requests are blocked, and the limits that so many exceed, in seconds from now."""
+
+        def ahead(state: LimiterState, now: float) -> tuple[float, list[Lane]]:
+            lanes = full_lanes(self._windows, state, now, count, self.reserve)
+            for lane in lanes:
+                lane.expiries = [expiry - now for expiry in lane.expiries]
+            return max(0.0, state.blocked_until - now), lanes
+
+        return self._store.change(ahead)
+
+    def _try_acquire(self, from_reserve: bool) -> int | tuple[float, str]:
+        """As `_ask`, of the application and then of the organization, which knows the request by the same number."""
+        answer = self._store.change(lambda state, now: self._ask(state, now, from_reserve))
+        if self._shared is None or not isinstance(answer, int):
+            return answer
+        number, shared = answer, self._shared
+        answer = shared._store.change(lambda state, now: shared._ask(state, now, from_reserve, number))
+        if not isinstance(answer, int):
+            self._try_change(lambda state, now: state.pending.pop(number, None) is not None)
+        return answer
+
+    def _ask(self, state: LimiterState, now: float, from_reserve: bool, number: int = 0) -> int | tuple[float, str]:
         """Allow a request and return its number; or the seconds that it has to wait, and the reason."""
         until, reason = state.blocked_until, state.block_reason
         for lane in full_lanes(self._windows, state, now, 1, 0.0 if from_reserve else self.reserve):
@@ -198,7 +270,7 @@ class RateLimiter:
             return until - now, reason
         state.prune(now, max((window.span for window in self._windows), default=0.0))
         state.changed = True
-        return state.add_request(now + self._in_flight)
+        return state.add_request(now + self._in_flight, number)
 
     def _refuse_long_wait(
         self, wait: float, waited: float, reason: str, max_wait: float | None, budget: Budget
@@ -227,8 +299,10 @@ class RateLimiter:
             self.on_wait(wait, reason)
 
 
-def open_rate_limiter(settings: AutomatumSettings, clock: Clock) -> RateLimiter:
-    """Open the rate limiter that all processes of the OAuth application share.
+def open_rate_limiters(settings: AutomatumSettings, clock: Clock) -> tuple[RateLimiter, ...]:
+    """Open the rate limiter of each OAuth application, which all its processes share; first that of `client_id`.
+
+    The applications of a pool share a further one, which counts for the organization.
 
     Args:
         settings: Resolved settings; `quota_url` names the store.
@@ -237,19 +311,27 @@ def open_rate_limiter(settings: AutomatumSettings, clock: Clock) -> RateLimiter:
     Raises:
         ConfigurationError: `quota_url` is not valid, or names a file on a network file system.
     """
-    store = _store(settings, clock)
+    application, organization = settings.app_limits(), settings.org_limits()
     # After a crash, a request counts as pending for as long as its response could take.
-    return RateLimiter(settings.app_limits(), settings.org_limits(), clock, store, 2 * settings.request_timeout)
+    in_flight = 2 * settings.request_timeout
+    names = [settings.client_id, *(name for name, _ in settings.pool())]
+    if len(names) == 1:
+        return (RateLimiter(application, organization, clock, _store(settings, clock, names[0]), in_flight),)
+    shared = RateLimiter((), organization, clock, _store(settings, clock, " ".join(sorted(names))), in_flight)
+    shared.reserve = POOL_RESERVE
+    stores = [_store(settings, clock, name) for name in names]
+    return tuple(RateLimiter(application, (), clock, store, in_flight, shared) for store in stores)
 
 
-def state_name(settings: AutomatumSettings) -> str:
-    """Name of the application in the store: a hash of host, path and client id."""
-    named = f"{host_key(settings.base_url)}\n{settings.client_id}"
+def state_name(settings: AutomatumSettings, client_id: str = "") -> str:
+    """Name of an application in the store: a hash of host, path and client id."""
+    named = f"{host_key(settings.base_url)}\n{client_id or settings.client_id}"
     return hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
-def _store(settings: AutomatumSettings, clock: Clock) -> Store:
-    url, name = settings.quota_url.reveal() if settings.quota_url else "", state_name(settings)
+def _store(settings: AutomatumSettings, clock: Clock, client_id: str) -> Store:
+    """The store of an application; of the client ids of a pool, in their order, for that of the organization."""
+    url, name = settings.quota_url.reveal() if settings.quota_url else "", state_name(settings, client_id)
     if not url:
         path = platformdirs.user_state_path("automatum", appauthor=False) / f"quota-{name}.sqlite"
         try:
@@ -264,7 +346,9 @@ def _store(settings: AutomatumSettings, clock: Clock) -> Store:
     if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         # A file holds the state of one application; Redis has a key for each.
         url = insert_organization(_KEY, url, settings.organization)
-        return SqliteStore(Path(url.removeprefix("sqlite:///")), clock)
+        path = Path(url.removeprefix("sqlite:///"))
+        own = client_id == settings.client_id
+        return SqliteStore(path if own else path.with_name(f"{path.stem}-{name}{path.suffix}"), clock)
     if scheme in SCHEMES:
         return RedisStore(url, name, clock)
     raise ConfigurationError(

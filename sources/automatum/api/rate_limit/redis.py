@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ...config.plaintext import refuse_plaintext
 from ...core.clock import Clock
-from ...core.errors import ConfigurationError, QuotaUnreachable
+from ...core.errors import ConfigurationError, ServerUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, register_url
 from .state import LimiterState
@@ -90,7 +90,7 @@ class RedisStore(Store):
         try:
             return super()._parse(body)
         except ValueError as error:
-            raise QuotaUnreachable(
+            raise ServerUnreachable(
                 f"The key {self._key} at {self._where} cannot be read: {error}.",
                 "Use the same version on all machines, or delete the key.",
             ) from None
@@ -109,7 +109,7 @@ class RedisStore(Store):
                 return self._script(keys=[self._key], args=arguments)
             except self._errors as error:
                 if self._clock.monotonic() >= end:
-                    raise QuotaUnreachable(
+                    raise ServerUnreachable(
                         f"The Redis server at {self._where} (quota_url) does not answer: {redact(str(error))}.",
                         "No request is sent, as machines could exceed the rate limits together. Start the server, or "
                         "correct sources.automatum.quota_url.",

@@ -68,9 +68,9 @@ class LimiterState:
         """Times from which pending requests count: now, or earlier for a request that is over without a response."""
         return (min(now, over) for over in self.pending.values())
 
-    def add_request(self, over: float) -> int:
-        """Add an allowed request and return its number, which is unique among all states."""
-        number = randbits(53) | 1
+    def add_request(self, over: float, number: int = 0) -> int:
+        """Add an allowed request and return its number: 0 for a new one, which is unique among all states."""
+        number = number or randbits(53) | 1
         self.pending[number] = over
         return number
 

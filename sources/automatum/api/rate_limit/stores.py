@@ -61,7 +61,7 @@ class Store:
         """Change the state atomically and return the result of `work`, which sets `changed` if it is to be stored.
 
         Raises:
-            QuotaUnreachable: The server that keeps the state does not answer.
+            ServerUnreachable: The server that keeps the state does not answer.
             ConfigurationError: This process is a fork of the one that made the store, or the file is a link or
                 another user's.
         """

@@ -9,6 +9,7 @@ seconds in this log therefore mean at most N requests that the server counts in 
 
 from __future__ import annotations
 
+import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -214,6 +215,37 @@ def finish(lanes: Sequence[Lane], start: float, count: int, each: float) -> floa
         at = max(at, *(lane.free_at() for lane in lanes)) + each
         for lane in lanes:
             lane.expiries.append(at + lane.span)
+    return at
+
+
+def finish_together(
+    applications: Sequence[tuple[float, Sequence[Lane]]],
+    organization: tuple[float, Sequence[Lane]],
+    count: int,
+    each: float,
+) -> float:
+    """As `finish`, from 0, if each request is sent by the application that may send the soonest.
+
+    Args:
+        applications: Of each, the seconds for which it is blocked, and its rate limits.
+        organization: The same of the organization, which counts the requests of all.
+        count: Requests.
+        each: Seconds of each.
+    """
+    at, common = organization
+    # Of those that are free equally long, the one with the fewest requests is next.
+    order = [
+        (max([start, *(lane.free_at() for lane in lanes)]), 0, position)
+        for position, (start, lanes) in enumerate(applications)
+    ]
+    heapq.heapify(order)
+    for _ in range(count):
+        free, sent, position = order[0]
+        at = max([at, free, *(lane.free_at() for lane in common)]) + each
+        lanes = applications[position][1]
+        for lane in (*lanes, *common):
+            lane.expiries.append(at + lane.span)
+        heapq.heapreplace(order, (max([free, *(lane.free_at() for lane in lanes)]), sent + 1, position))
     return at
 
 

@@ -16,7 +16,7 @@ import orjson
 import requests
 from hvac.exceptions import InvalidPath, VaultError
 
-from ...core.errors import ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.errors import ConfigurationError, ServerUnreachable, VaultDenied
 from ...core.redaction import register_secret, reveal
 from ..base_url import server_url
 from .store import KEY, VaultSecret
@@ -78,7 +78,7 @@ def _ask(secret: VaultSecret, call: Callable[[], Any]) -> dict[str, Any] | None:
         return answer
     # hvac returns the response itself.
     step = "Use the address of the server that answers without a redirect."
-    raise VaultUnreachable(f"{secret}: a redirect, which is not followed, or an answer that is not JSON.", step)
+    raise ServerUnreachable(f"{secret}: a redirect, which is not followed, or an answer that is not JSON.", step)
 
 
 def _describe(error: Exception) -> tuple[str, str] | None:

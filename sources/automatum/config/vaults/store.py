@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from ...core.errors import ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.errors import ConfigurationError, ServerUnreachable, VaultDenied
 from ...core.extras import install_command
 from ...core.redaction import Secret, redact, sealed
 from ...core.suggest import spelt_otherwise
 from ..base_url import server_url
 from ..dlt_internals import ConfigProvider, add_provider, registered_providers
-from ..lookup import CREDENTIALS, SECTIONS
+from ..lookup import APPLICATIONS, CREDENTIALS, SECTIONS
 from ..organizations import organization_names
 
 KEY = "sources.automatum.secrets_from"
 NAME = "Automatum vault"
-KNOWN = (*CREDENTIALS, "quota_url", "ledger_url")
-"""Keys of a secret that are read. The URLs may hold a password; they are read once the credentials were asked for."""
+KNOWN = (*CREDENTIALS, APPLICATIONS, "quota_url", "ledger_url", "personal_key")
+"""Keys of a secret that are read; those after the first two once the credentials were asked for."""
 _NAME = r"(?!\.)[\w+=.@-]+"
 _ADDRESS = re.compile(
     rf"aws-secretsmanager://([a-z0-9-]*)/({_NAME}(?:/{_NAME})*)|"
@@ -61,11 +61,6 @@ class VaultSecret:
         scheme, _, host = self.location.rpartition("://")
         return f"vault{'+http' if scheme == 'http' else ''}://{host}/{self.mount}/{self.name}"
 
-    @property
-    def description(self) -> str:
-        """Name of the store for a message: the address, which holds no secret."""
-        return str(self)
-
     def for_organization(self, organization: str | None) -> VaultSecret:
         """The secret of an organization, one level below; this one for None."""
         return self if organization is None else replace(self, name=f"{self.name}/{organization}")
@@ -74,7 +69,7 @@ class VaultSecret:
         """Read the keys and values, those of secrets as `Secret`; None if the secret does not exist.
 
         Raises:
-            VaultUnreachable: The vault gives no usable response.
+            ServerUnreachable: The vault gives no usable response.
             VaultDenied: The vault refuses to let us read.
             ConfigurationError: The secret does not have the expected form.
         """
@@ -123,7 +118,7 @@ class VaultSecret:
             raise VaultDenied(message, step)
         if _WRONG.search(failed[0]):
             raise ConfigurationError(KEY, message, _EXAMPLES)
-        raise VaultUnreachable(message, "Check whether the vault is sealed or down, then the network and a proxy.")
+        raise ServerUnreachable(message, "Check whether the vault is sealed or down, then the network and a proxy.")
 
     def _vault(self) -> Any:
         """The module with `read(secret)`, which returns a document and its version, and `write`."""

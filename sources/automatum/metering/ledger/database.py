@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect, select, text, update
@@ -17,10 +18,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ...core.clock import Clock, utc
 from ...core.errors import ConfigurationError
-from ...core.private_files import check_own
-from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, sqlite_path, translate
+from ...core.private_files import check_own, writing
+from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, translate
 from .identity import insert_meta
-from .location import KEY, Note, locks_folder
+from .location import KEY, Note, locks_folder, sqlite_path
 from .tables import CONTENT, META, METADATA, VERSION
 
 _WRITE_LOCK = 0x6175746F6D
@@ -29,6 +30,7 @@ _HELD = text(
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted "
     "AND CAST(classid AS bigint) = :high AND CAST(objid AS bigint) = :low"
 )
+_ELSEWHERE = "Name a file in a folder that this user may write."
 
 Fill = Callable[[Connection], None]
 """Writes the first rows of a new ledger, in the transaction that creates its tables."""
@@ -38,7 +40,8 @@ class LedgerDatabase:
     """An open ledger database.
 
     Attributes:
-        location: Its file, or host, port and database; never with a user or a password.
+        location: Its file; or host, port, database and, if the URL has them, the options of the connection, which can
+            name a schema. Never a user or a password.
         path: The file; None for Postgres.
         clock: Clock of its times.
         exists: Whether the tables exist. Without them every query finds nothing.
@@ -48,8 +51,11 @@ class LedgerDatabase:
 
     def __init__(self, url: str, clock: Clock) -> None:
         parsed = parse_url(url)
-        self.path = sqlite_path(parsed)
-        self.location = str(self.path or f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}")
+        self.path = sqlite_path(url)
+        server = f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
+        if options := parsed.query.get("options"):
+            server += f"?options={quote(str(options))}"
+        self.location = str(self.path or server)
         self.note = Note(self.location, self.path)
         self.exists = False
         self.clock = clock
@@ -97,9 +103,14 @@ class LedgerDatabase:
         """
         if self.path:
             file = self._lock_file(self.path, run_id)
-            file.parent.mkdir(mode=0o700, exist_ok=True)
-            with FileLock(file, thread_local=False):
+            lock = FileLock(file, thread_local=False)
+            with writing(KEY, f"{file} cannot be created", _ELSEWHERE):
+                file.parent.mkdir(mode=0o700, exist_ok=True)
+                lock.acquire()
+            try:
                 yield lambda: None
+            finally:
+                lock.release()
             file.unlink(missing_ok=True)
             return
         with self.translate_errors(), self.engine.connect() as connection:
@@ -192,19 +203,13 @@ class LedgerDatabase:
 
     def _create_file(self, path: Path, fill: Fill | None) -> bool:
         """Create the file; False if another process has."""
-        try:
+        with writing(KEY, f"{path} cannot be created", _ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
             locks_folder(path).mkdir(mode=0o700, exist_ok=True)
             with FileLock(locks_folder(path) / "create.lock"):
                 if path.exists():
                     return False
                 self._create_draft(path, fill)
-        except OSError as error:
-            raise ConfigurationError(
-                KEY,
-                f"{path} cannot be created: {error.strerror}.",
-                "Name a file in a folder that this user may write.",
-            ) from None
         return True
 
     def _create_draft(self, path: Path, fill: Fill | None) -> None:

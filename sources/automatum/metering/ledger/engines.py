@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...config.plaintext import refuse_plaintext_postgres
-from ...core.errors import AutomatumError, ConfigurationError, DestinationError
+from ...core.errors import AutomatumError, ConfigurationError, DestinationError, DiskFull
 from ...core.extras import install_command
+from ...core.private_files import NO_SPACE
 from ...core.redaction import redact, redact_logging, register_url
 from .location import KEY
 
@@ -53,30 +55,6 @@ def parse_url(text: str) -> URL:
             "Use a sqlite:/// or a postgresql:// URL.",
         )
     return url.set(drivername=_DRIVERS[url.drivername])
-
-
-def sqlite_path(url: URL) -> Path | None:
-    """File of a SQLite URL; None for Postgres.
-
-    Raises:
-        ConfigurationError: The database is in memory, the path is relative, or the URL has options.
-    """
-    if url.drivername != "sqlite":
-        return None
-    name = url.database
-    if not name or name == ":memory:" or name.startswith("file:") or url.query:
-        raise ConfigurationError(
-            KEY, "a SQLite ledger must be a file, without URL options.", "Write sqlite:////path/to/ledger.sqlite."
-        )
-    path = Path(name).expanduser()
-    if not path.is_absolute():
-        raise ConfigurationError(
-            KEY,
-            f"{name} is a relative path: from another folder it would be another, empty ledger.",
-            f"Write the whole path, with four slashes: sqlite:///{path.absolute()}.",
-        )
-    # A ledger under two names would have two sets of locks.
-    return path.resolve()
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -155,20 +133,31 @@ def _prepared(engine: Engine, prepare: Callable[[Any], None]) -> Engine:
 def translate(error: DBAPIError, location: str) -> AutomatumError:
     """A database error as an `AutomatumError`, without the statement and its values."""
     message = redact(str(error.orig).strip().split("\n")[0])
+    if "disk is full" in message or ("unable to open" in message and _lacks_space(Path(location).parent)):
+        return DiskFull(f"The ledger {location} cannot be written: {message}. {KEEP}")
     if not isinstance(error.orig, sqlite3.Error) or any(phrase in message for phrase in _TRANSIENT):
         return DestinationError(
             f"The ledger {location} cannot be used now: {message}.",
             "Run again later. If it stays so: check that no process keeps it locked, and the disk; or that the "
             f"database is up, and that the user in ledger_url may create tables and write. {KEEP}",
         )
-    if "readonly" in message or "unable to open" in message or "full" in message:
+    if "readonly" in message or "unable to open" in message:
         return ConfigurationError(
             KEY,
             f"{location} cannot be written: {message}.",
-            "Check this user's permission to write the file, and the free disk space.",
+            "Check this user's permission to write the file and its folder.",
         )
     return ConfigurationError(
         KEY,
         f"{location} is damaged or is not a ledger: {message}.",
         f"Restore its last copy, or recover its content with SQLite's `.recover`. {KEEP}",
     )
+
+
+def _lacks_space(folder: Path) -> bool:
+    """Whether no file can be created because the disk is full: SQLite does not say why it cannot create its journal."""
+    try:
+        tempfile.NamedTemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error.errno in NO_SPACE
+    return False

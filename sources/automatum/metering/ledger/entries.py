@@ -1,4 +1,4 @@
-"""What the ledger holds, as objects: lines with their state, calls, and journal items."""
+"""What the ledger holds, as objects: lines with their state, calls, and journal items; and lines as figures."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ OPEN: tuple[State, ...] = ("unbilled", "conflict", "unknown")
 Kind = Literal["run", "refusal", "source", "event", "decision"]
 """What a journal item is: a push; rows that were refused; usage of a line that a second source holds; an event of the
 vendor; a decision of a person."""
+
+_OF_KEY = (
+    "vendor", "customer_id", "listing_id", "dimension", "entitlement_id", "grain", "starts_at", "price", "currency",
+)  # fmt: skip
+_OF_LINE = ("day", "carried_from", "carry_number", "title", "description", "per")
+_OF_ENTRY = (
+    "state", "accepted_units", "accepted_price", "carried_units", "carried_amount", "open_units", "source", "attempts",
+    "attempt_id", "first_seen_at", "sent_at", "settled_at",
+)  # fmt: skip
+"""Columns of `metering_lines` by where their values are, under the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,8 @@ class Entry:
                 return asked.judged()
             if same or self.state != "settled":
                 return asked
+            if asked.agrees and (asked.carried_units or asked.accepted_units is not None):
+                return asked.judged(confirmed)
             # A person has decided about another amount.
             return replace(asked, state="conflict", why="differs", error=asked._difference())
         if self.state == "conflict" and self.why != "differs":
@@ -184,8 +196,8 @@ class Change:
     Attributes:
         expected: The line as the decision saw it. If it has changed since, nothing is done.
         after: What it becomes.
-        child: A line that shall bill what is open. `after` does not count then: the line changes when a run claims the
-            child, in one transaction. Only the decision is recorded here.
+        child: A line that shall bill what is open. The line becomes `after` when a run claims the child, in one
+            transaction. Only the decision is recorded here.
     """
 
     expected: Entry
@@ -229,16 +241,26 @@ class Item:
     closed_reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """The latest calls whose outcome is not known, and that nobody has settled.
+def line_figures(line: Line) -> dict[str, Any]:
+    """A line that is asked for, with its money."""
+    key = {name: getattr(line, name) for name in _OF_KEY}
+    return {"line_id": line.id, **key, "asked_units": line.units, "asked_amount": line.charged}
 
-    Attributes:
-        in_a_row: Number of such calls without another outcome between or after them.
-        latest: Time at which the latest of them ended; None if there is none.
-        error: What happened to it, for people.
+
+def entry_figures(entry: Entry) -> dict[str, Any]:
+    """A line of the ledger with what is asked, accepted, carried and open, in units and in money: a row of the export.
+
+    Carried money counts at the price of the lines that bill it. The usage may have another price by now.
     """
-
-    in_a_row: int = 0
-    latest: datetime | None = None
-    error: str = ""
+    context, accepted = exact(), None
+    if entry.accepted_units is not None and entry.accepted_price is not None:
+        accepted = context.multiply(entry.accepted_units, entry.accepted_price)
+    billed = context.add(accepted or Decimal(0), entry.carried_amount)
+    return {
+        **line_figures(entry.line),
+        **{name: getattr(entry.line, name) for name in _OF_LINE},
+        **{name: getattr(entry, name) for name in _OF_ENTRY},
+        **{name: getattr(entry, name) or None for name in ("why", "error", "settled_by")},
+        "accepted_amount": accepted,
+        "open_amount": context.subtract(entry.line.charged, billed),
+    }

@@ -1,20 +1,26 @@
-"""Applies the vendor's events to lines, by the call id that the ledger holds, and by nothing else (I5).
+"""Reads the vendor's `metering.*` webhook events, and applies them to the calls that the ledger holds (I5).
 
-The order of events, and their repetition, do not matter. What an event says against something else that is known is a
+Their names are documented (`guide/notifications`); their bodies are not. An event is applied only by the id that the
+API gave to a call, under the names of a short list. Every other event about metering becomes an open journal item. The
+order of events, and their repetition, do not matter. What an event says against something else that is known is a
 conflict: only a person can decide, and until then nothing is sent.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sqlalchemy import Connection, RowMapping, select, update
 
+from ...core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ...core.text import letters_and_digits, plural
 from ..model import format_decimal
 from . import rows
 from .entries import Entry, Item
@@ -24,84 +30,226 @@ if TYPE_CHECKING:
     from .database import LedgerDatabase
 
 Kind = Literal["submitted", "confirmed", "failed"]
-EVENT: Literal["event"] = "event"
 Usages = Mapping[str, Mapping[str, str]]
 """Dimension to the units and the price that an event names, as text. Each may be missing."""
+_STATUSES: Mapping[Kind, frozenset[str]] = {
+    "submitted": frozenset({"accepted", "pending", "queued", "submitted"}),
+    "confirmed": frozenset({"confirmed", "success"}),
+    "failed": frozenset({"failed", "error", "rejected"}),
+}
+"""Values of `data.status` that say the same as the name of the event."""
+_REASONS = ("reason", "error", "message", "failureReason", "failure_reason")
+_MOST_DIGITS = 60
+_EVENT: Literal["event"] = "event"
 _APPLIED = "It was applied."
-_ALL: Usages = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """What an event has changed.
+class _Event:
+    """What an event says: of a call, or of those of its lines whose dimensions it names."""
+
+    kind: Kind
+    call_id: str
+    usages: Usages
+    reason: str
+
+
+@dataclass
+class EventsResult:
+    """What events have changed.
 
     Attributes:
-        lines: Ids of the lines that it is about.
-        item: The open journal item of an event that cannot be applied; None if it was applied.
-        known: Whether it was applied, or closed by a person, before.
+        placed: Number of events that were applied.
+        lines: Ids of the lines that they are about.
+        known: Number of events that were applied, or closed by a person, before.
+        ignored: Number of events that are not about metering.
+        open: Journal items of events that could not be applied. They keep exit code 65 until a person closes them.
     """
 
-    lines: tuple[str, ...] = ()
-    item: Item | None = None
-    known: bool = False
+    placed: int = 0
+    lines: list[str] = field(default_factory=list)
+    known: int = 0
+    ignored: int = 0
+    open: list[Item] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """65 if an event could not be applied; else 0."""
+        return EXIT_INCOMPLETE if self.open else EXIT_COMPLETE
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON object."""
+        items = [{"item_id": item.id, "subject": item.subject, "reason": item.reason} for item in self.open]
+        counts = {"placed": self.placed, "known": self.known, "ignored": self.ignored}
+        return {**counts, "lines": self.lines, "open": items}
 
 
-def apply_event(
-    database: LedgerDatabase,
-    key: str,
-    kind: Kind | None,
-    call_id: str,
-    reason: str,
-    raw: Mapping[str, Any],
-    *,
-    usages: Usages = _ALL,
-) -> Applied:
-    """Apply an event to the lines of its call, or keep it as an open journal item.
+# Reading
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Events from a file of JSON lines, or one JSON array.
+
+    Raises:
+        ConfigurationError: There is no such file, or a line is not a JSON object.
+    """
+    step = "Name a file of JSON lines, with one event a line."
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError("events", f"{path} cannot be read: {problem}.", step) from None
+    for number, text in enumerate([content] if content.lstrip().startswith("[") else content.split("\n"), 1):
+        try:
+            found = _loads(text) if text.strip() else []
+        except ValueError as problem:
+            raise ConfigurationError("events", f"{path}, line {number} is not JSON: {problem}.", step) from None
+        for event in found if isinstance(found, list) else [found]:
+            if not isinstance(event, dict):
+                raise ConfigurationError("events", f"{path}, line {number}: an event is no JSON object.", step)
+            yield event
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise ValueError("has JSON that is nested too deeply") from None
+
+
+def _read(name: Any, raw: Mapping[str, Any]) -> _Event:
+    kind = next((known for known in get_args(Kind) if str(name).lower() == f"metering.{known}"), None)
+    if kind is None:
+        raise ValueError(f"has the unknown name {str(name)[:60]!r}")
+    data = raw.get("data")
+    if isinstance(data, str):
+        data = _loads(data)  # a column of a table that keeps events
+    if not isinstance(data, Mapping):
+        raise ValueError("has no data")
+    details = data.get("details")
+    both: dict[str, Any] = {**(details if isinstance(details, Mapping) else {}), **data}
+    # Beside the id of the call, `id` may be that of the event.
+    call_id = next((both[key] for key in ("meteringId", "metering_id", "id") if both.get(key)), None)
+    if isinstance(call_id, bool) or not isinstance(call_id, (str, int)):
+        raise ValueError("names no call (`id` or `meteringId` in its data)")
+    status = both.get("status")
+    if status is not None and letters_and_digits(str(status)) not in _STATUSES[kind]:
+        raise ValueError(f"is named {kind}, and has the status {str(status)[:60]!r}")
+    said = (both.get(key) for key in _REASONS)
+    texts = (one.get("message") if isinstance(one, Mapping) else one for one in said)
+    return _Event(kind, str(call_id), _usages(both), next((one for one in texts if one and isinstance(one, str)), ""))
+
+
+def _usages(data: Mapping[str, Any]) -> Usages:
+    usages = data.get("usages") or []
+    found: dict[str, Mapping[str, str]] = {}
+    for usage in usages if isinstance(usages, (list, tuple)) else [None]:
+        said = usage if isinstance(usage, Mapping) else {}
+        key = said.get("apiKey", said.get("api_key"))
+        if not isinstance(key, str):
+            raise ValueError("has usages without an `apiKey`")
+        found[key] = {name: _number(said[name]) for name in ("units", "price") if said.get(name) is not None}
+    return found
+
+
+def _number(value: Any) -> str:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or _has_many_digits(number):
+        raise ValueError(f"has {str(value)[:60]!r} in place of a number")
+    return format_decimal(number)
+
+
+def _key(event: _Event | None, raw: Mapping[str, Any]) -> str:
+    """The same for each delivery of an event. Its `id` alone may be that of something else, and the same for others."""
+    event_id = raw.get("id") or raw.get("eventId")
+    said: Any = [event.kind, event.call_id, sorted(event.usages), str(event_id)] if event and event_id else raw
+    text = json.dumps(said, sort_keys=True, default=_canonical, separators=(",", ":"))
+    return f"{event.kind if event else 'unplaced'}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _canonical(value: Any) -> str:
+    return format_decimal(value) if isinstance(value, Decimal) and not _has_many_digits(value) else str(value)
+
+
+def _has_many_digits(number: Decimal) -> bool:
+    """Whether it would fill the memory, and the ledger, without an exponent: `1e99999999` is 100 MB."""
+    return abs(number.adjusted()) > _MOST_DIGITS
+
+
+# Applying
+
+
+def apply_events(database: LedgerDatabase, events: Iterable[Mapping[str, Any]]) -> EventsResult:
+    """Apply events to the lines of the calls that they name, each in a transaction of its own.
 
     Args:
         database: The ledger, open for writing.
-        key: The same for each delivery of the event.
-        kind: What happened; None if the event cannot be applied.
-        call_id: Id that the API gave to the call.
-        reason: Why the call failed; or why the event cannot be applied.
-        raw: The event; it is redacted and shortened.
-        usages: What it says of the call's lines, by their dimensions; nothing if it is about all of them.
+        events: Events as the vendor sends them, in any order, also repeatedly.
 
     Raises:
         ConfigurationError: There is no ledger.
         DestinationError: The ledger's database cannot be reached.
     """
-    now = database.now()
-    with database.write() as connection:
-        query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.subject == key)
-        row = connection.execute(query).first()
-        known = rows.to_item(row) if row else None
-        if known and known.closed_at:
-            return Applied(known=True)
-        lines, problem = _place(connection, kind, call_id, usages, reason, now) if kind else ((), reason)
-        if problem and known:
-            return Applied(item=known)
-        if known:
-            rows.close(connection, [known.id], now, EVENT, _APPLIED)
-            return Applied(lines=lines)
-        said = {dimension: dict(numbers) for dimension, numbers in sorted(usages.items())}
-        data = {"event": kind, "call": call_id, "usages": said, "why": reason}
-        data["raw"] = shorten(json.dumps(raw, default=str))
-        text = problem or f"{kind}: {len(lines)} line{'' if len(lines) == 1 else 's'}"
-        new = rows.new_item(EVENT, key, now, text, data, by="api", closed_by="" if problem else EVENT)
-        item = rows.add_item(connection, new)
-        return Applied(item=item) if problem else Applied(lines=lines)
+    result = EventsResult()
+    for raw in events:
+        name = raw.get("event") or raw.get("type")
+        # Without a name it may be about metering.
+        if isinstance(name, str) and not letters_and_digits(name).startswith("meter"):
+            result.ignored += 1
+            continue
+        with database.write() as connection:
+            lines, item = _take(connection, name, raw, database.now())
+        if item is None:
+            result.placed += 1
+            result.lines += lines
+        elif item.closed_at is None:
+            result.open.append(item)
+        else:
+            result.known += 1
+    return result
+
+
+def _take(connection: Connection, name: Any, raw: Mapping[str, Any], now: datetime) -> tuple[list[str], Item | None]:
+    """Apply an event, or keep it as an open journal item.
+
+    Returns:
+        The ids of its lines, and None. If it was not applied now: its item, which is closed if it was applied before.
+    """
+    event, problem = None, ""
+    try:
+        event = _read(name, raw)
+    except ValueError as error:
+        problem = f"the event {error}"
+    key = _key(event, raw)
+    row = connection.execute(select(JOURNAL).where(JOURNAL.c.kind == _EVENT, JOURNAL.c.subject == key)).first()
+    known = rows.to_item(row) if row else None
+    if known and known.closed_at:
+        return [], known
+    lines: list[str] = []
+    if event:
+        lines, problem = _place(connection, event, now)
+    if known and not problem:
+        rows.close(connection, [known.id], now, _EVENT, _APPLIED)
+    elif not known:
+        data: dict[str, Any] = {"raw": shorten(json.dumps(raw, default=str))}
+        if event:
+            data |= {"event": event.kind, "call": event.call_id, "usages": event.usages, "why": event.reason}
+        text = problem or f"{event and event.kind}: {plural(len(lines), 'line')}"
+        by = {"by": "api", "closed_by": "" if problem else _EVENT}
+        known = rows.add_item(connection, rows.new_item(_EVENT, key, now, text, data, **by))
+    return lines, known if problem else None
 
 
 def place_waiting(connection: Connection, call_id: str, now: datetime) -> None:
     """Apply the open events of a call whose id has become known: the vendor may be faster than the ledger."""
-    query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.closed_at.is_(None))
+    query = select(JOURNAL).where(JOURNAL.c.kind == _EVENT, JOURNAL.c.closed_at.is_(None))
     for item in [rows.to_item(row) for row in connection.execute(query)]:
-        data = item.data
-        if data.get("call") == call_id and data.get("event") and "usages" in data:
-            _, problem = _place(connection, data["event"], call_id, data["usages"], data["why"], now)
-            if not problem:
-                rows.close(connection, [item.id], now, EVENT, _APPLIED)
+        if item.data.get("call") == call_id:
+            event = _Event(item.data["event"], call_id, item.data["usages"], item.data["why"])
+            if not _place(connection, event, now)[1]:
+                rows.close(connection, [item.id], now, _EVENT, _APPLIED)
 
 
 def answer_late(connection: Connection, attempt_id: str, line_ids: Collection[str], now: datetime) -> None:
@@ -113,20 +261,19 @@ def answer_late(connection: Connection, attempt_id: str, line_ids: Collection[st
             _apply(connection, "submitted", call, entry, "", now)
 
 
-def _place(
-    connection: Connection, kind: Kind, call_id: str, usages: Usages, reason: str, now: datetime
-) -> tuple[tuple[str, ...], str]:
+def _place(connection: Connection, event: _Event, now: datetime) -> tuple[list[str], str]:
     """Apply an event; ids of its lines, or why it cannot be applied."""
+    call_id, usages = event.call_id, event.usages
     calls = list(connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.reference == call_id)).mappings())
     entries = rows.fetch(connection, [call["line_id"] for call in calls])
     if not calls:
-        return (), f"the event names the call {call_id}, which is not in the ledger"
+        return [], f"the event names the call {call_id}, which is not in the ledger"
     if len({call["attempt_id"] for call in calls}) > 1:
-        return (), f"the event names {call_id}, and the API gave this id to several calls"
+        return [], f"the event names {call_id}, and the API gave this id to several calls"
     if any(call["line_id"] not in entries for call in calls):
-        return (), f"the event names the call {call_id}, which the API had refused"
+        return [], f"the event names the call {call_id}, which the API had refused"
     if unknown := set(usages) - {entry.line.dimension for entry in entries.values()}:
-        return (), f"the event names {', '.join(sorted(unknown))}, which the call {call_id} did not contain"
+        return [], f"the event names {', '.join(sorted(unknown))}, which the call {call_id} did not contain"
     if usages:
         calls = [call for call in calls if entries[call["line_id"]].line.dimension in usages]
     for call in calls:
@@ -134,10 +281,10 @@ def _place(
         for name, number in usages.get(dimension, {}).items():
             if Decimal(number) != call[name]:
                 sent = format_decimal(call[name])
-                return (), f"the event has {number} as {name} of {dimension}, and the call {call_id} had {sent}"
+                return [], f"the event has {number} as {name} of {dimension}, and the call {call_id} had {sent}"
     for call in calls:
-        _apply(connection, kind, call, entries[call["line_id"]], reason, now)
-    return tuple(call["line_id"] for call in calls), ""
+        _apply(connection, event.kind, call, entries[call["line_id"]], event.reason, now)
+    return [call["line_id"] for call in calls], ""
 
 
 def _apply(connection: Connection, kind: Kind, call: RowMapping, entry: Entry, reason: str, now: datetime) -> None:
@@ -179,7 +326,10 @@ def _taken(entry: Entry, call: RowMapping, confirmed: bool) -> Entry:
 
 
 def _failed(entry: Entry, call: RowMapping, reason: str) -> Entry:
-    if entry.why == "billed":
+    accepted = entry.accepted_units, entry.accepted_price
+    # A line says "billed" until its usage changes. After that its call still shows that the API has not said it.
+    by_hand = call["state"] == "unknown" or accepted != (call["units"], call["price"])
+    if entry.why == "billed" or (entry.accepted_units is not None and by_hand):
         return _disagree(entry, call, "An event says that its call failed, after a person said that it was billed.")
     given_up = entry.why == "never" and entry.accepted_units is None  # Else a person gave up the rest of it alone.
     if entry.state == "unbilled" or given_up or entry.why in ("refused by the marketplace", "events disagree"):

@@ -50,7 +50,7 @@ def adopt_identity(connection: Connection, location: str, path: Path | None, own
     for before in (meta["path"], meta["copied_from"]):
         if before and before != str(path):
             refuse_beside_original(meta, location, before)
-    values = {"api": owner.api, "organization": owner.organization, "moved_to": None, "copied_from": None}
+    values = {"api": owner.api, "organization": owner.organization, "copied_from": None}
     values |= {"machine": platform.node() or None, **_where(connection, path)}
     connection.execute(update(META).values(values))
 

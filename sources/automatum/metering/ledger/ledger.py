@@ -16,17 +16,17 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, Table, and_, func, or_, select, tuple_, update
 
 from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError
 from ..model import Line, format_decimal
 from . import rows
 from .database import LedgerDatabase
-from .entries import STATES, Change, Doubt, Entry, Item, Kind, State
+from .entries import STATES, Change, Entry, Item, Kind, State
 from .identity import confirm_identity, problem_of, read_meta
 from .location import KEY, OPTION, Owner, problem_of_missing, refuse_network
-from .run import PROCESS_ENDED, RUN_ENDED, Run
+from .run import LOST, PROCESS_ENDED, RUN_ENDED, Run
 from .tables import ATTEMPTS, JOURNAL, LINES, batches, shorten
 
 _PAGE = 1000
@@ -181,21 +181,7 @@ class Ledger(LedgerDatabase):
             query = query.where(LINES.c.starts_at >= starts_in[0], LINES.c.starts_at < starts_in[1])
         if source is not None:
             query = query.where(LINES.c.source == source)
-
-        def to_entries(connection: Connection, page: Sequence[Row[Any]]) -> Iterator[Entry]:
-            of_page = LINES.c.carried_from.between(page[0].line_id, page[-1].line_id)
-            return rows.to_entries(connection, page, of_page)
-
-        return self._pages(LINES, ("line_id",), query, to_entries)
-
-    def abandoned(self) -> set[str]:
-        """Ids of lines that are still `sending` although the process of their push has ended."""
-        call = and_(LINES.c.attempt_id == ATTEMPTS.c.attempt_id, LINES.c.line_id == ATTEMPTS.c.line_id)
-        query = select(LINES.c.line_id, ATTEMPTS.c.run_id).join(ATTEMPTS, call).where(LINES.c.state == "sending")
-        with self.read() as connection:
-            found = connection.execute(query).all()
-        ended = {run_id for run_id in {row.run_id for row in found} if not self.is_running(run_id)}
-        return {row.line_id for row in found if row.run_id in ended}
+        return self._pages(LINES, ("line_id",), query, rows.to_entries)
 
     def fetch(self, ids: Iterable[str]) -> dict[str, Entry]:
         """Entries by id, without the ids that are not in the ledger."""
@@ -213,8 +199,8 @@ class Ledger(LedgerDatabase):
         with self.read() as connection:
             for batch in batches(list(ids)):
                 query = select(LINES).where(LINES.c.carried_from.in_(batch)).order_by(LINES.c.carry_number)
-                for row in connection.execute(query):
-                    found[row.carried_from].append(rows.to_entry(row, Decimal(0)))  # Nothing carries their usage.
+                for entry in rows.to_entries(connection, connection.execute(query).all()):
+                    found[entry.line.carried_from or ""].append(entry)
         return found
 
     def last_call(self, entry: Entry) -> tuple[Decimal, Decimal] | None:
@@ -270,24 +256,21 @@ class Ledger(LedgerDatabase):
         with self.read() as connection:
             return dict.fromkeys(STATES, 0) | {row.state: row.number for row in connection.execute(query)}
 
-    def doubt(self) -> Doubt:
-        """Count the unknown calls in a row. Calls of processes that died do not count: they blame no API."""
+    def unknown_calls(self) -> list[tuple[datetime, str]]:
+        """End and error of the calls after the last one with a known outcome, the latest first.
+
+        Calls of processes that died, and of restored ledgers, are left out: they blame no API.
+        """
         last = and_(LINES.c.line_id == ATTEMPTS.c.line_id, LINES.c.attempt_id == ATTEMPTS.c.attempt_id)
         columns = (ATTEMPTS.c.attempt_id, ATTEMPTS.c.state, ATTEMPTS.c.ended_at, ATTEMPTS.c.error)
         answered = ATTEMPTS.c.state.in_(("accepted", "unbilled", "conflict", "unknown"))
-        query = select(*columns, LINES.c.state.label("now")).join(LINES, last).where(answered)
+        alive = or_(ATTEMPTS.c.error.is_(None), ATTEMPTS.c.error.not_in((PROCESS_ENDED, RUN_ENDED, LOST)))
+        query = select(*columns, LINES.c.state.label("now")).join(LINES, last).where(answered, alive)
         with self.read() as connection:
             latest = connection.execute(query.order_by(ATTEMPTS.c.attempt_id.desc()).limit(_MOST_ROWS)).all()
-        found = Doubt()
-        for _, lines in itertools.groupby(latest, key=lambda row: row.attempt_id):
-            of_call = list(lines)
-            first = of_call[0]
-            if first.error in (PROCESS_ENDED, RUN_ENDED):
-                continue
-            if any(row.state != "unknown" or row.now != "unknown" for row in of_call):
-                break
-            found = Doubt(found.in_a_row + 1, found.latest or first.ended_at, found.error or first.error or "")
-        return found
+        known = {row.attempt_id for row in latest if row.state != "unknown" or row.now != "unknown"}
+        unknown = itertools.takewhile(lambda row: row.attempt_id not in known, latest)
+        return list({row.attempt_id: (row.ended_at, row.error or "") for row in unknown}.values())
 
     def __enter__(self) -> Ledger:
         return self
@@ -358,7 +341,7 @@ class Ledger(LedgerDatabase):
                 if self.is_used(connection):
                     return
         empty = self.exists
-        if problem := problem_of_missing(self._owner, self.location, self.path, begin=self._begin, empty=empty):
+        if problem := problem_of_missing(self.location, self.path, begin=self._begin, empty=empty):
             raise problem
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from ...config.base_url import file_key
-from ...config.organizations import insert_organization, organization_names
+from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
@@ -24,7 +23,6 @@ from ...core.file_system import network_file_system
 KEY = "sources.automatum.ledger_url"
 OPTION = "--new-ledger"
 _SQLITE = "sqlite:///"
-_ORGANIZATION = re.compile(r"-([a-z][a-z0-9_]{0,39})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +38,15 @@ class Owner:
     organization: str | None = None
 
 
-def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
-    """The URL of the ledger: the given one, or the one in the settings.
-
-    Args:
-        settings: Resolved settings.
-        url: URL that the user gave, if any.
+def find_ledger(settings: AutomatumSettings) -> str:
+    """The URL of the ledger of a configuration.
 
     Raises:
         ConfigurationError: The URL is the same for all organizations; or there are several and none is named.
     """
     if settings.organizations and not settings.organization:
         raise ConfigurationError("--organization", "several are configured, each with a ledger.", "Name one of them.")
-    return insert_organization("--ledger-url", url, settings.organization) if url else default_ledger_url(settings)
+    return default_ledger_url(settings)
 
 
 def default_ledger_url(settings: AutomatumSettings) -> str:
@@ -80,10 +74,38 @@ def ledger_owner(settings: AutomatumSettings) -> Owner:
     return Owner(ledger_key(settings.base_url), settings.organization)
 
 
+def sqlite_path(url: str) -> Path | None:
+    """File of a SQLite ledger; None for another database.
+
+    Args:
+        url: Database of the ledger, from `find_ledger`.
+
+    Raises:
+        ConfigurationError: The database is in memory, the path is relative, or the URL has options.
+    """
+    scheme, _, name = url.partition("://")
+    if scheme not in ("sqlite", "sqlite+pysqlite"):
+        return None
+    name = name.removeprefix("/")
+    if not name or name == ":memory:" or name.startswith("file:") or "?" in name:
+        raise ConfigurationError(
+            KEY, "a SQLite ledger must be a file, without URL options.", "Write sqlite:////path/to/ledger.sqlite."
+        )
+    path = Path(name).expanduser()
+    if not path.is_absolute():
+        raise ConfigurationError(
+            KEY,
+            f"{name} is a relative path: from another folder it would be another, empty ledger.",
+            f"Write the whole path, with four slashes: sqlite:///{path.absolute()}.",
+        )
+    # A ledger under two names would have two sets of locks.
+    return path.resolve()
+
+
 def refuse_network(url: str) -> None:
     """Raise `ConfigurationError` for a ledger on a network file system, where SQLite's locks do not work."""
-    path = Path(url.removeprefix(_SQLITE))
-    if url.startswith(_SQLITE) and (kind := network_file_system(path)):
+    path = sqlite_path(url)
+    if path and (kind := network_file_system(path)):
         raise ConfigurationError(
             KEY,
             f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
@@ -92,17 +114,11 @@ def refuse_network(url: str) -> None:
 
 
 def missing_file(url: str) -> Path | None:
-    """The file of a SQLite ledger that certainly does not exist; None if it does, or only its database can tell.
-
-    Args:
-        url: Database of the ledger, from `find_ledger`.
-    """
-    path = Path(url.removeprefix(_SQLITE))
-    if not url.startswith(_SQLITE) or not path.is_absolute() or "?" in url or "%" in url:
-        return None  # Not a file, or not written as the file is: `database` says what is wrong with it.
-    path = path.resolve()
+    """The file of a SQLite ledger that certainly does not exist; None if it does, or only its database can tell."""
+    path = sqlite_path(url)
     try:
-        path.stat()
+        if path:
+            path.stat()
     except FileNotFoundError:
         return path
     except OSError:
@@ -150,12 +166,11 @@ class Note:
 
 
 def problem_of_missing(
-    owner: Owner | None, location: str, path: Path | None, *, begin: bool, empty: bool = False
+    location: str, path: Path | None, *, begin: bool, empty: bool = False
 ) -> ConfigurationError | None:
     """Why a ledger that is not there, or is empty, may not be used; None if nothing says that there was another one.
 
     Args:
-        owner: Whose ledger it would be; None to look for no others.
         location: Its file, or host and database.
         path: Its file; None for Postgres.
         begin: Nothing was ever pushed, as far as the user knows.
@@ -168,57 +183,17 @@ def problem_of_missing(
             f"there was a ledger at {location}: the note {note.file} names the call {noted}.",
             "Restore it: `automatum push ledger restore --from FILE`. If nothing was ever billed, remove that note.",
         )
-    others = _other_ledgers(owner, location) if owner else []
-    if begin and not others:
+    if begin:
         return None
     there = f"the ledger at {location} is empty" if empty else f"there is no ledger at {location}"
-    found = f" Found instead: {', '.join(map(str, others))}." if others else ""
-    if others:
-        advice = (
-            f"Use that ledger: as its user, with its organization's name, or with --ledger-url {_SQLITE}{others[0]}. "
-            f"If only the name has changed: rename it to {location}, then `automatum push ledger adopt --confirm`."
-        )
-    else:
-        advice = (
-            "If usage was pushed before: find its ledger, and check ledger_url, --organization, base_url, the user and "
-            f"HOME. If nothing was ever pushed: add {OPTION}"
-        )
-        advice += ", also after a first push that had nothing to send." if empty else "."
-    return ConfigurationError(KEY, f"{there}, so nobody can know what was billed before.{found}", advice)
-
-
-def _other_ledgers(owner: Owner, location: str) -> list[Path]:
-    """SQLite ledgers of the same API in the data folders, without those of other configured organizations."""
-    names = set(organization_names()) - {owner.organization}
-    found: list[Path] = []
-    for folder in _data_folders():
-        with contextlib.suppress(OSError):  # the folder of another user
-            found += sorted(folder.glob("metering-*.sqlite"))
-    return [file for file in found if str(file) != location and _is_of(file, owner.api, names)]
-
-
-def _is_of(file: Path, key: str, other_organizations: set[str]) -> bool:
-    # Earlier versions told API.example.com:443 from api.example.com.
-    name = file.stem.removeprefix("metering-").lower().removesuffix("-443")
-    rest = name.removeprefix(key)
-    organization = _ORGANIZATION.fullmatch(rest)
-    return rest != name and (not rest or bool(organization and organization[1] not in other_organizations))
+    return ConfigurationError(
+        KEY,
+        f"{there}, so nobody can know what was billed before.",
+        "If usage was pushed before: find its ledger, and check ledger_url, --organization, base_url, the user and "
+        f"HOME. If only a name has changed: rename it to {location}, then `automatum push ledger adopt --confirm`. "
+        f"If nothing was ever pushed, or a first push had nothing to send: add {OPTION}.",
+    )
 
 
 def _data_folder() -> Path:
     return platformdirs.user_data_path("automatum", appauthor=False)
-
-
-def _data_folders() -> list[Path]:
-    """This user's data folder, and those of the users who probably pushed before: root, and who called sudo."""
-    homes: list[str] = []
-    if os.name == "posix":
-        import pwd
-
-        for name in (os.environ.get("SUDO_USER"), os.environ.get("DOAS_USER"), "root"):
-            with contextlib.suppress(KeyError):
-                homes += [pwd.getpwnam(name).pw_dir] if name else []
-        with contextlib.suppress(KeyError):  # a user of a container without a name
-            homes.append(pwd.getpwuid(os.getuid()).pw_dir)
-    folders = [_data_folder(), *(Path(home) / ".local" / "share" / "automatum" for home in homes)]
-    return list(dict.fromkeys(folders))

@@ -17,7 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
 from ..model import Line, Refusal, exact, format_decimal, format_money
 from .entries import Entry, Item, Kind
@@ -49,19 +49,20 @@ def overlaps(one: Line, other: Line) -> bool:
     )
 
 
-def to_entries(connection: Connection, rows: Sequence[Row[Any]], of_parents: ColumnElement[bool]) -> Iterator[Entry]:
-    """Rows of `metering_lines` as entries, with what other lines carry of them: those that are `of_parents`."""
+def to_entries(connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[Entry]:
+    """Rows of `metering_lines` as entries, with what other lines carry of them."""
     context, units, amounts = exact(), defaultdict[str, Decimal](Decimal), defaultdict[str, Decimal](Decimal)
-    columns = (LINES.c.carried_from, LINES.c.asked_units, LINES.c.price)
-    query = select(*columns).where(of_parents, LINES.c.state != "unbilled")
-    for parent, asked, price in connection.execute(query) if rows else ():
-        units[parent] = context.add(units[parent], asked)
-        amounts[parent] = context.add(amounts[parent], context.multiply(asked, price))
+    query = select(LINES.c.carried_from, LINES.c.asked_units, LINES.c.price).where(LINES.c.state != "unbilled")
+    for batch in batches(rows):
+        carried = query.where(LINES.c.carried_from.in_([row.line_id for row in batch]))
+        for parent, asked, price in connection.execute(carried):
+            units[parent] = context.add(units[parent], asked)
+            amounts[parent] = context.add(amounts[parent], context.multiply(asked, price))
     for row in rows:
-        yield to_entry(row, units[row[0]], amounts[row[0]])
+        yield _to_entry(row, units[row[0]], amounts[row[0]])
 
 
-def to_entry(row: Sequence[Any], carried_units: Decimal, carried_amount: Decimal = Decimal(0)) -> Entry:
+def _to_entry(row: Sequence[Any], carried_units: Decimal, carried_amount: Decimal) -> Entry:
     """A row of `metering_lines`, with its columns in their order, as an entry."""
     line_id, vendor, listing_id, customer_id, dimension, entitlement_id, grain, starts_at, date_key = row[:9]
     carried_from, carry_number, units, price, currency, title, description, per = row[9:17]
@@ -84,7 +85,7 @@ def fetch(connection: Connection, ids: Iterable[str]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for batch in batches(list(dict.fromkeys(ids))):
         rows = connection.execute(select(LINES).where(LINES.c.line_id.in_(batch))).all()
-        found |= {entry.id: entry for entry in to_entries(connection, rows, LINES.c.carried_from.in_(batch))}
+        found |= {entry.id: entry for entry in to_entries(connection, rows)}
     return found
 
 
@@ -149,13 +150,11 @@ def overlapping(connection: Connection, lines: Iterable[Line]) -> dict[str, Entr
         for batch in batches(list(wanted)):
             rows = connection.execute(query.where(LINES.c.date_key.in_(batch))).all()
             # Not in SQL: SQLite would take the index of what it sorts by, and read all lines.
-            for part in batches(sorted(rows, key=lambda row: (row.starts_at, row.line_id))):
-                of_part = LINES.c.carried_from.in_([row.line_id for row in part])
-                for entry in to_entries(connection, part, of_part):
-                    bills = entry.state != "unbilled" or entry.carried_units
-                    for line in wanted[entry.line.date_key] if bills else ():
-                        if overlaps(line, entry.line):
-                            found.setdefault(line.id, entry)
+            for entry in to_entries(connection, sorted(rows, key=lambda row: (row.starts_at, row.line_id))):
+                bills = entry.state != "unbilled" or entry.carried_units
+                for line in wanted[entry.line.date_key] if bills else ():
+                    if overlaps(line, entry.line):
+                        found.setdefault(line.id, entry)
     return found
 
 
@@ -231,16 +230,17 @@ def note(connection: Connection, row: Mapping[str, Any]) -> None:
     of_subject = [JOURNAL.c[name] == row[name] for name in ("kind", "subject", "source")]
     query = select(JOURNAL).where(*of_subject).order_by(JOURNAL.c.item_id.desc()).limit(1)
     found = connection.execute(query).first()
-    data = json.loads(row["data"])
-    if found is None or (found.closed_at and found.closed_by == PUSH):
-        add_item(connection, row)
-    elif not found.closed_at:
-        values = {"reason": row["reason"], "data": json.dumps({**data, "later_at": row["recorded_at"].isoformat()})}
+    same = found is not None and (found.reason, _content(found.data)) == (row["reason"], _content(row["data"]))
+    if found is not None and not found.closed_at:
+        values = {"reason": row["reason"], "data": row["data"]}
         connection.execute(update(JOURNAL).where(JOURNAL.c.item_id == found.item_id).values(values))
-    else:
-        known = {name: value for name, value in json.loads(found.data).items() if name not in ("later_at", "rows")}
-        if known != {name: value for name, value in data.items() if name != "rows"} or found.reason != row["reason"]:
-            add_item(connection, row)
+    elif found is None or found.closed_by == PUSH or not same:
+        add_item(connection, row)
+
+
+def _content(data: str) -> dict[str, Any]:
+    """Data of an item, without the positions of its rows in the source."""
+    return {name: value for name, value in json.loads(data).items() if name != "rows"}
 
 
 def refusal_item(refusal: Refusal, now: datetime, source: str, by: str) -> dict[str, Any]:
@@ -300,10 +300,7 @@ def close_runs(connection: Connection, now: datetime) -> None:
     for row in connection.execute(select(JOURNAL).where(*is_open)).all():
         if row.subject in calling:
             continue
-        if missing := missing_of(connection, unpack(row.line_ids), row.recorded_at):
-            data = json.dumps({**json.loads(row.data), "missing": len(missing)})
-            connection.execute(update(JOURNAL).where(JOURNAL.c.item_id == row.item_id).values(data=data))
-        else:
+        if not missing_of(connection, unpack(row.line_ids), row.recorded_at):
             close(connection, [row.item_id], now, PUSH, "Each line is in the ledger.")
 
 

@@ -24,6 +24,7 @@ from .tables import ATTEMPTS, JOURNAL, batches, shorten
 
 PROCESS_ENDED = "The process ended before it received the API's answer."
 RUN_ENDED = "The run ended before it received the API's answer."
+LOST = "It was being sent when the ledger was copied; nobody knows whether it was billed."
 
 
 class Run:

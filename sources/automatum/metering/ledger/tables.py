@@ -86,7 +86,6 @@ META = Table(
     # Where it is: the inode of a SQLite file, or the ids of a Postgres database. A copy has others.
     Column("place", Text),
     Column("path", Text),
-    Column("moved_to", Text),
     Column("copied_from", Text),
 )
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from ...core.clock import Clock
+from ...core.clock import Clock, utc
 from ...core.errors import ConfigurationError
 from .identity import adopt_identity, problem_of_owner, read_meta, refuse_beside_original
 from .ledger import Ledger
 from .location import Owner
+from .run import LOST
 from .tables import ATTEMPTS, CONTENT, LINES, META
 
-LOST = "It was being sent when the ledger was copied; nobody knows whether it was billed."
 _BATCH = 1_000
 
 
@@ -101,9 +101,9 @@ def restore(url: str, clock: Clock, owner: Owner, file: Path) -> Restored:
 
             def fill(into: Connection) -> None:
                 _copy(connection, into)
-                lost = {"state": "unknown", "error": LOST}
+                lost, now = {"state": "unknown", "error": LOST}, utc(clock.time())
                 unknown.append(into.execute(update(LINES).where(LINES.c.state == "sending").values(lost)).rowcount)
-                into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(lost))
+                into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(**lost, ended_at=now))
                 own = {"api": owner.api, "organization": owner.organization}
                 own |= {name: meta[name] for name in ("ledger_id", "created_at")}
                 into.execute(update(META).values(own))

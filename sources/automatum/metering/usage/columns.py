@@ -23,15 +23,13 @@ COLUMNS: dict[str, Kind] = {
     "units": "amount",
     "price": "amount",
     "usage_at": "time",
-    "usage_date": "time",
     "entitlement_id": "id",
     "title": "text",
     "description": "text",
     "per": "text",
 }
 """Our column names, each with the kind of its values."""
-REQUIRED = ("customer_id", "listing_id", "vendor", "dimension", "units", "price")
-TIMES = ("usage_at", "usage_date")
+REQUIRED = ("customer_id", "listing_id", "vendor", "dimension", "units", "price", "usage_at")
 
 UNUSABLE = "\x00"
 """First character of a text that stands for a value that its column cannot take; the rest of the text says why."""
@@ -51,13 +49,15 @@ def column_positions(theirs: Sequence[str], mapping: Mapping[str, str]) -> dict[
         mapping: Our column name to theirs, where they differ.
 
     Raises:
-        ConfigurationError: A name fits several columns.
+        ConfigurationError: A name fits several columns, or the mapping names none of ours.
     """
+    if unknown := sorted(set(mapping) - set(COLUMNS)):
+        named = ", ".join(unknown)
+        raise ConfigurationError("--map", f"{named} is not a usage column.", f"Columns: {', '.join(COLUMNS)}.")
     positions: dict[str, int] = {}
     for ours in COLUMNS:
         wanted = mapping.get(ours, ours)
-        exact = [index for index, name in enumerate(theirs) if name.strip() == wanted]
-        found = exact or [index for index, name in enumerate(theirs) if name.strip().lower() == wanted.lower()]
+        found = [index for index, name in enumerate(theirs) if name.strip().lower() == wanted.lower()]
         if len(found) > 1:
             raise ConfigurationError("usage", f"has {len(found)} columns named {wanted}.", "Leave one of them out.")
         if found:
@@ -73,8 +73,6 @@ def require_columns(theirs: Sequence[str], mapping: Mapping[str, str]) -> dict[s
     """
     positions = column_positions(theirs, mapping)
     missing = [name for name in COLUMNS if name not in positions and (name in REQUIRED or name in mapping)]
-    if not any(name in positions or name in mapping for name in TIMES):
-        missing.append(" or ".join(TIMES))
     if not missing:
         return positions
     named = ", ".join(f"{name} (mapped to {mapping[name]})" if name in mapping else name for name in missing)
@@ -145,6 +143,8 @@ def as_text(value: Any, kind: Kind) -> str | None:
             return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
         except (ValueError, OverflowError) as error:
             return f"{UNUSABLE}{value} is not a date: {error}"
+    if getattr(value, "shape", None) == ():  # A scalar of numpy.
+        value = value.item()
     if isinstance(value, UUID) or (isinstance(value, date) and kind == "time"):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -169,16 +169,3 @@ def _visible(text: str | None) -> str | None:
     if text is None or text.isprintable() or text.startswith(UNUSABLE):
         return text
     return f"{UNUSABLE}{ascii(text)[:_LONGEST]} has characters that cannot be seen"
-
-
-def checked_mapping(mapping: Mapping[str, str] | None) -> dict[str, str]:
-    """A mapping of our column names to theirs, checked.
-
-    Raises:
-        ConfigurationError: It names a column that is none of ours.
-    """
-    mapping = dict(mapping or {})
-    if unknown := sorted(set(mapping) - set(COLUMNS)):
-        named = ", ".join(unknown)
-        raise ConfigurationError("usage.mapping", f"{named} is not a usage column.", f"Columns: {', '.join(COLUMNS)}.")
-    return mapping

@@ -30,8 +30,8 @@ TIME = (
 """A moment or a day, in upper case. Without a zone it is UTC. The cast refuses days that do not exist."""
 KEY = ("vendor", "listing_id", "customer_id", "dimension", "entitlement_id")
 """Columns that, with the start, tell one line from another. A row without an entitlement has ''."""
-SHOWN = ("units", "price", "usage_at", "usage_date", "row")
-"""What is kept of a refused row besides its key, as text; `row`: of a row that cannot be read at all."""
+MOST_ROWS = 10
+"""Rows that a refusal names."""
 _KEYS = ", ".join(KEY)
 _TEXTS = ("title", "description", "per")
 _LONGEST = 60
@@ -80,11 +80,6 @@ def _problem(name: str) -> str:
     return f"CASE {missing} WHEN {_unusable(name)} THEN concat('{name}: ', substr({name}, 2)) {number} END"
 
 
-def _unread(name: str) -> str:
-    text = f"CASE WHEN {_unusable(name)} THEN substr({name}, 2) ELSE concat({_shown(name)}, ' {_NOT_A_DATE}') END"
-    return f"concat('{name}: ', {text})"
-
-
 _PROBLEMS = ", ".join(_problem(name) for name, kind in COLUMNS.items() if kind != "time")
 _CLEAN = r"nullif(trim(regexp_replace({0}, '[\x00-\x08\x0b-\x1f\x7f-\x{{9f}}]', ' ', 'g')), '')"
 _OF_KEY = ", ".join(
@@ -93,7 +88,7 @@ _OF_KEY = ", ".join(
 _CREATE = f"""
 CREATE TABLE checked (row BIGINT, start TIMESTAMP, {", ".join(f"{name} VARCHAR" for name in KEY)},
     units DECIMAL(38, {SCALE}), price DECIMAL(38, {SCALE}), {", ".join(f"{name} VARCHAR" for name in _TEXTS)},
-    refused VARCHAR, shown VARCHAR[])
+    refused VARCHAR, shown VARCHAR)
 """
 _INSERT = f"""
 INSERT INTO checked
@@ -102,18 +97,13 @@ WITH texts AS (
         nullif(lower(vendor), '') AS vendor
     FROM batch
 ), read AS (
-    SELECT *, {_moment("usage_at")} AS used, {_moment("usage_date")} AS dated, {_exact("units")}, {_exact("price")}
-    FROM texts
+    SELECT *, {_moment("usage_at")} AS moment, {_exact("units")}, {_exact("price")} FROM texts
 ), timed AS (
-    SELECT *, coalesce(used, dated) AS moment, CASE
-        WHEN usage_at IS NULL AND usage_date IS NULL THEN 'usage_at (or usage_date) is missing'
-        WHEN usage_at IS NOT NULL AND used IS NULL THEN {_unread("usage_at")}
-        WHEN usage_date IS NOT NULL AND dated IS NULL THEN {_unread("usage_date")}
-        WHEN dated <> dated::DATE
-        THEN concat('usage_date: ', usage_date, ' has a time of day; a column of moments is called usage_at')
-        WHEN used::DATE <> dated
-        THEN concat('usage_at lies on ', used::DATE, ' (UTC), usage_date is ', dated::DATE)
-        WHEN $grain = 'hour' AND coalesce(length(usage_at), 0) <= 10 THEN 'usage has a date only; use --grain day'
+    SELECT *, CASE
+        WHEN usage_at IS NULL THEN 'usage_at is missing'
+        WHEN {_unusable("usage_at")} THEN concat('usage_at: ', substr(usage_at, 2))
+        WHEN moment IS NULL THEN concat('usage_at: ', {_shown("usage_at")}, ' {_NOT_A_DATE}')
+        WHEN $grain = 'hour' AND length(usage_at) <= 10 THEN 'usage has a date only; use --grain day'
         WHEN moment > $now THEN concat('usage is in the future (', moment, ' UTC)')
         END AS untimely
     FROM read
@@ -124,7 +114,7 @@ WITH texts AS (
 )
 SELECT row, CASE WHEN untimely IS NULL THEN date_trunc($grain, moment) END, {_OF_KEY}, exact_units, exact_price,
     {", ".join(map(_CLEAN.format, _TEXTS))}, refused,
-    CASE WHEN refused IS NOT NULL THEN [units, price, usage_at, usage_date, broken] END
+    CASE WHEN refused IS NOT NULL THEN coalesce(broken, concat_ws(', ', units, price, usage_at)) END
 FROM judged
 """
 _RULES = """CREATE TABLE rules (vendor VARCHAR, name VARCHAR, key_length INTEGER, units_most DECIMAL(38, 12),
@@ -136,13 +126,15 @@ WITH by_key AS (
         count(*) AS rows, min(row) AS first,
         {", ".join(f"arg_min({name}, row) FILTER ({name} IS NOT NULL) AS {name}" for name in _TEXTS)}
     FROM checked WHERE refused IS NULL AND start + {{length}} <= $until GROUP BY start, {_KEYS}
-), named AS (
-    SELECT start, vendor, listing_id, customer_id, dimension, min(row) AS named
-    FROM checked WHERE refused IS NULL AND entitlement_id <> '' GROUP BY ALL
+), mixed AS (
+    SELECT start, vendor, listing_id, customer_id, dimension,
+        min(first) FILTER (entitlement_id = '') AS unnamed, min(first) FILTER (entitlement_id <> '') AS named
+    FROM by_key GROUP BY ALL HAVING unnamed IS NOT NULL AND named IS NOT NULL
 )
-SELECT by_key.*, CASE
-    WHEN entitlement_id = '' AND named IS NOT NULL
-    THEN concat('entitlement_id: is missing here, and given in row ', named, ', for the same dimension and {{grain}}')
+SELECT by_key.* EXCLUDE highest, CASE
+    WHEN named IS NOT NULL
+    THEN concat('entitlement_id: is missing in row ', unnamed, ', and given in row ', named,
+        ', for the same dimension and {{grain}}')
     WHEN length(dimension) > key_length THEN concat('dimension: has more than ', key_length, ' characters')
     WHEN price <> highest
     THEN concat('price: both ', {plain("price")}, ' and ', {plain("highest")}, ' for one dimension and {{grain}}')
@@ -156,12 +148,13 @@ SELECT by_key.*, CASE
         ' digits after the decimal point, and is not rounded')
     END AS problem
 FROM by_key JOIN rules USING (vendor)
-LEFT JOIN named USING (start, vendor, listing_id, customer_id, dimension)
+LEFT JOIN mixed USING (start, vendor, listing_id, customer_id, dimension)
 """
-_SAME = " AND ".join(f"checked.{name} = summed.{name}" for name in ("start", *KEY))
-_REFUSE = f"""
-UPDATE checked SET refused = problem, shown = [{plain("summed.units")}, {plain("summed.price")}, NULL, NULL, NULL]
-FROM summed WHERE problem IS NOT NULL AND refused IS NULL AND {_SAME}
+_NUMBERS = f"""
+CREATE TABLE numbers AS
+SELECT start, {_KEYS}, min(row, {MOST_ROWS}) AS numbers
+FROM checked SEMI JOIN (FROM summed WHERE problem IS NOT NULL) USING (start, {_KEYS})
+WHERE refused IS NULL GROUP BY start, {_KEYS}
 """
 _COUNTS = """
 SELECT count(*), count(refused), count(*) FILTER (refused IS NULL AND start + {length} > $until),
@@ -182,7 +175,11 @@ def connect() -> DuckDBPyConnection:
     One thread: a second one takes 40 MB for 100,000 lines.
     """
     connection = duckdb.connect(":memory:")
-    connection.execute("SET enable_external_access = false; SET TimeZone = 'UTC'; SET threads = 1")
+    connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+    # Where Jupyter has no ipywidgets there is no bar, and DuckDB refuses every setting of it.
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
+        connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET enable_external_access = false")
     return connection
 
 
@@ -195,6 +192,9 @@ def sum_rows(
     clock: Clock,
 ) -> tuple[int, int]:
     """Make the tables `refused`, which has each refused row with the reason, and `summed`, which has the lines.
+
+    A line with a `problem`, by the rules of its marketplace or because its rows do not agree, must not be sent;
+    `numbers` has its first rows.
 
     A row of `refused` is `whole` if its key and start can be read; what cannot is null.
 
@@ -225,12 +225,11 @@ def sum_rows(
         connection.execute("INSERT INTO rules VALUES (?, ?, ?, ?, ?)", values)
     length, given = f"INTERVAL 1 {grain}", {"until": _naive(until)}
     connection.execute(_SUMMED.format(length=length, grain=grain), given)
-    connection.execute(_REFUSE)
-    connection.execute("DELETE FROM summed WHERE problem IS NOT NULL")
     rows, refused, open_rows, summed = map(int, connection.execute(_COUNTS.format(length=length), given).fetchall()[0])
     if rows != refused + open_rows + summed:
         raise ArithmeticError(f"Of {rows} rows of usage, {refused} are refused, {open_rows} open, and {summed} summed.")
     connection.execute(_REFUSED)
+    connection.execute(_NUMBERS)
     connection.execute("DROP TABLE checked")
     return rows, open_rows
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError
+from ...core.text import plural
 from .columns import COLUMNS, as_table, column_positions, require_columns
 from .sql import read_relation_or_query
 
@@ -38,6 +39,8 @@ _FRESH = 60.0
 """Seconds since the last write in which a last line without an end may be half a line."""
 _WAITS = 3
 """Times that a file may change while it is waited for."""
+_Row = tuple[int, Sequence[Any], str | None]
+"""Position in the source, values, and why it cannot be read at all."""
 _COMPLETE = "Write it under another name, and rename it when it is complete. Then push again."
 
 
@@ -74,15 +77,19 @@ def read_tables(
         )
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(usage, pandas.DataFrame):
-        return _read_frame(usage, mapping)
+        # NaN stays, so that it is refused by name where a number must be.
+        positions = require_columns([str(name) for name in usage.columns], mapping)
+        return _as_tables(_numbered(usage.itertuples(index=False, name=None)), positions)
     if isinstance(usage, pa.RecordBatch):
         usage = pa.Table.from_batches([usage])
-    if hasattr(usage, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(usage)
-        return _read_batches(reader, require_columns(reader.schema.names, mapping))
-    if isinstance(usage, Mapping) or not isinstance(usage, Iterable):
+    with suppress(pa.ArrowInvalid):  # A single column is no table.
+        if hasattr(usage, "__arrow_c_stream__"):
+            reader = pa.RecordBatchReader.from_stream(usage)
+            return _read_batches(reader, require_columns(reader.schema.names, mapping))
+    column = hasattr(usage, "__arrow_c_stream__") or (pandas is not None and isinstance(usage, pandas.Series))
+    if column or isinstance(usage, (Mapping, bytes)) or not isinstance(usage, Iterable):
         raise ConfigurationError("usage", f"a {type(usage).__name__} cannot be read as rows.", FORMS)
-    return _read_dicts(usage, mapping)
+    return _as_tables(_dict_rows(usage, mapping), {name: at for at, name in enumerate(COLUMNS)})
 
 
 def as_path(usage: Any) -> Path | None:
@@ -104,7 +111,9 @@ def _read_file(path: Path, mapping: Mapping[str, str], clock: Clock) -> Iterator
         raise ConfigurationError("usage", f"{path} is not in UTF-8.", "Save it as CSV UTF-8.") from None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         step = "Check the file, its permissions and the disk, or write it again."
-        raise ConfigurationError("usage", f"{path} cannot be read: {str(error).splitlines()[0]}.", step) from None
+        raise ConfigurationError(
+            "usage", f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.", step
+        ) from None
 
 
 @contextmanager
@@ -139,15 +148,11 @@ def _read_csv(path: Path, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = _csv_rows(path, file)
         _, names, _ = next(rows, (1, [], None))
-        positions = require_columns(names, mapping)
-        while batch := list(islice(rows, BATCH)):
-            numbers, values, broken = zip(*batch, strict=True)
-            columns = list(zip(*values, strict=True))
-            yield as_table(numbers, {name: pa.array(columns[at]) for name, at in positions.items()}, broken)
+        yield from _as_tables(rows, require_columns(names, mapping))
 
 
-def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str], str | None]]:
-    """The first line, the values, and what is wrong, of the header and each row."""
+def _csv_rows(path: Path, file: TextIO) -> Iterator[_Row]:
+    """The header, and the rows, each with its first line."""
     line, width = 1, 0
     # Without `strict`, a quote that is not closed would silently take in the rest of the file.
     reader = csv.reader(file, strict=True)
@@ -157,7 +162,7 @@ def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str], str | 
             if len(values) == width:
                 yield line, values, None
             elif values:
-                wrong = f"has {len(values)} fields where the header has {width}"
+                wrong = f"has {plural(len(values), 'field')} where the header has {width}"
                 yield line, [""] * width, f"{wrong}\n{','.join(values)}"
             line = reader.line_num + 1
     except csv.Error as error:
@@ -185,42 +190,34 @@ def _read_batches(batches: Iterable[pa.RecordBatch], positions: Mapping[str, int
             yield as_table(numbers, {name: batch.column(at) for name, at in positions.items()})
 
 
-def _read_frame(frame: Any, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
-    """A pandas frame. NaN stays, so that it is refused by name where a number must be."""
-    positions = require_columns([str(name) for name in frame.columns], mapping)
-    for start in range(0, len(frame), BATCH):
-        part = frame.iloc[start : start + BATCH]
-        columns = {name: part.iloc[:, at].tolist() for name, at in positions.items()}
-        yield as_table(range(start + 1, start + 1 + len(part)), columns)
-
-
 def _read_relation(pipeline: SupportsPipeline, usage: str, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
-    positions: dict[str, int] = {}
-    number = 1
-    for names, rows in read_relation_or_query(pipeline, usage, FORMS):
-        positions = positions or require_columns(names, mapping)
-        columns = list(zip(*rows, strict=True))
-        values = {name: columns[at] for name, at in positions.items()} if rows else {}
-        yield as_table(range(number, number + len(rows)), values)
-        number += len(rows)
+    batches = read_relation_or_query(pipeline, usage, FORMS)
+    names, _ = next(batches)  # without rows
+    positions = require_columns(names, mapping)
+    rows = (row for _, batch in batches for row in batch)
+    yield from _as_tables(_numbered(rows), positions)
 
 
-def _read_dicts(rows: Iterable[Any], mapping: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Dicts, whose columns may differ row by row."""
+def _dict_rows(rows: Iterable[Any], mapping: Mapping[str, str]) -> Iterator[_Row]:
+    """Dicts, whose columns may differ row by row, with the values in the order of `COLUMNS`."""
     known: dict[tuple[str, ...], dict[str, int]] = {}
-    left, number = iter(rows), 1
-    while batch := list(islice(left, BATCH)):
-        columns: dict[str, list[Any]] = {name: [None] * len(batch) for name in COLUMNS}
-        broken: list[str | None] = [None] * len(batch)
-        for place, row in enumerate(batch):
-            if not isinstance(row, Mapping):
-                broken[place] = f"is a {type(row).__name__}, not a row of columns and values"
-                continue
-            names = tuple(map(str, row))
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Mapping):
+            names, values = tuple(map(str, row)), list(row.values())
             if names not in known:
                 known[names] = column_positions(names, mapping)
-            values = list(row.values())
-            for name, at in known[names].items():
-                columns[name][place] = values[at]
-        yield as_table(range(number, number + len(batch)), columns, broken)
-        number += len(batch)
+            yield number, [values[at] if (at := known[names].get(name)) is not None else None for name in COLUMNS], None
+        else:
+            wrong = f"is a {type(row).__name__}, not a row of columns and values"
+            yield number, [None] * len(COLUMNS), wrong
+
+
+def _numbered(rows: Iterable[Sequence[Any]]) -> Iterator[_Row]:
+    return ((number, row, None) for number, row in enumerate(rows, 1))
+
+
+def _as_tables(rows: Iterator[_Row], positions: Mapping[str, int]) -> Iterator[pa.Table]:
+    while batch := list(islice(rows, BATCH)):
+        numbers, values, broken = zip(*batch, strict=True)
+        columns = list(zip(*values, strict=True))
+        yield as_table(numbers, {name: columns[at] for name, at in positions.items()}, broken)

@@ -1,7 +1,7 @@
 """Usage as lines: what a push is about, whatever the ledger holds.
 
-Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, and `usage_at` (a moment) or `usage_date`
-(a UTC day); optional `entitlement_id`, `title`, `description`, `per`. Other columns are ignored.
+Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, and `usage_at` (a moment or, by the day,
+a UTC date); optional `entitlement_id`, `title`, `description`, `per`. Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ...core.clock import Clock
 from ...core.text import plural, printable
 from ..model import UNKNOWN_CURRENCY, Grain, Line, Refusal, format_decimal
 from ..rules import known_vendors, rules_of
-from .columns import UNUSABLE, checked_mapping
+from .columns import UNUSABLE
 from .eligibility import add_eligible
-from .query import KEY, SHOWN, connect, plain, sum_rows
+from .query import KEY, MOST_ROWS, connect, plain, sum_rows
 from .readers import as_path, read_tables
 from .sql import SQL
 
@@ -32,33 +32,34 @@ _ZERO = Decimal(0)
 _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 """Time in the digest of a usage without lines."""
 _FETCHED = 1_000
-_MOST_ROWS = 10
 _MOST_REASONS = 3
 _LONGEST = 60
 _KEYS = ", ".join(KEY)
 _PRICE = plain("summed.price")
-_REFUSED = f"""SELECT start, {_KEYS}, arg_min(shown, row), arg_min(reason, row, {_MOST_ROWS}), count(DISTINCT reason),
-        min(row, {_MOST_ROWS}), count(*)
-    FROM (SELECT * REPLACE (CASE WHEN whole THEN start END AS start), CASE WHEN NOT whole THEN shown END AS texts
+_REFUSED = f"""SELECT start, {_KEYS}, arg_min(shown, row), arg_min(reason, row, {MOST_ROWS}), count(DISTINCT reason),
+        min(row, {MOST_ROWS}), count(*)
+    FROM (SELECT * REPLACE (CASE WHEN whole THEN start END AS start), CASE WHEN NOT whole THEN shown END AS text
         FROM refused)
-    GROUP BY start, {_KEYS}, texts ORDER BY min(row)"""
+    GROUP BY start, {_KEYS}, text ORDER BY min(row)"""
 _LINES = f"""WITH of_customer AS (
         -- A row whose key cannot be read may be a part of any line of its customer.
-        SELECT customer_id, min(row, {_MOST_ROWS}) AS rows, count(*) AS number
+        SELECT customer_id, min(row, {MOST_ROWS}) AS rows, count(*) AS number
         FROM refused WHERE NOT whole GROUP BY customer_id
     ), unnamed AS (
         -- Without an entitlement, it may be a part of a line with one.
-        SELECT start, vendor, listing_id, customer_id, dimension, min(row, {_MOST_ROWS}) AS rows, count(*) AS number
+        SELECT start, vendor, listing_id, customer_id, dimension, min(row, {MOST_ROWS}) AS rows, count(*) AS number
         FROM refused WHERE whole AND entitlement_id = '' GROUP BY ALL
     )
     SELECT start, vendor, listing_id, customer_id, dimension, {plain("units")}, {_PRICE}, title, description, per,
-        summed.rows, nullif(entitlement_id, ''), NULL, 0, coalesce(currency, '{UNKNOWN_CURRENCY}'), first,
+        summed.rows, nullif(entitlement_id, ''), NULL, 0, coalesce(currency, '{UNKNOWN_CURRENCY}'),
+        coalesce(numbers, [first]),
         list_sort(list_concat(of_customer.rows, unnamed.rows)),
-        coalesce(of_customer.number, 0) + coalesce(unnamed.number, 0), coalesce(wrong, CASE
+        coalesce(of_customer.number, 0) + coalesce(unnamed.number, 0), coalesce(problem, wrong, CASE
             WHEN units <> 0 AND len(eligible.prices) > 0 AND NOT list_contains(eligible.prices, {_PRICE})
             THEN concat('price: ', {_PRICE}, ' is not that of the entitlement, which is ',
                 array_to_string(eligible.prices, ' or ')) END)
-    FROM summed JOIN eligible USING ({_KEYS}) LEFT JOIN of_customer USING (customer_id)
+    FROM summed JOIN eligible USING ({_KEYS}) LEFT JOIN numbers USING (start, {_KEYS})
+    LEFT JOIN of_customer USING (customer_id)
     LEFT JOIN unnamed USING (start, vendor, listing_id, customer_id, dimension)
     WHERE day = start::DATE ORDER BY start, {_KEYS}"""
 
@@ -68,14 +69,12 @@ class Usage:
     """The lines of a usage, and what cannot be sent of it.
 
     Attributes:
-        lines: Sums of closed hours or days, in order of start, vendor, listing, customer, dimension, entitlement. Sums
-            of zero that the marketplace does not take are left out.
-        refusals: Rows that are not sent: a refusal for each line or, where its key cannot be read, for each content.
-        held: Id of a line to why it must not be sent: a row of it was refused, or may be a part of it; its customer,
-            entitlement or price is wrong.
+        lines: Sums of closed hours or days, in order of start, vendor, listing, customer, dimension, entitlement.
+        refusals: Rows that are not sent: a refusal for each line or, where its key cannot be read, for each content. A
+            line is refused whole if one of its rows is, or a refused row may be a part of it.
         open_rows: Number of rows of hours and days that are not over.
         rows: Number of all rows.
-        zeros: Sums of zero that were left out.
+        zeros: Sums of zero that the marketplace does not take.
         unknown_vendors: Marketplaces without rules in `rules`.
         missing: Synced tables that are missing or empty, so that nothing was checked against them.
         source: Name of the usage.
@@ -83,7 +82,6 @@ class Usage:
 
     lines: tuple[Line, ...]
     refusals: tuple[Refusal, ...]
-    held: Mapping[str, Refusal]
     open_rows: int
     rows: int
     zeros: tuple[Line, ...]
@@ -109,9 +107,7 @@ class Usage:
         """
         lines, zeros = (tuple(line for line in found if line.ends_at <= moment) for found in (self.lines, self.zeros))
         left = sum(line.rows for line in self.lines) - sum(line.rows for line in lines)
-        ids = {line.id for line in lines}
-        held = {line_id: refusal for line_id, refusal in self.held.items() if line_id in ids}
-        return replace(self, lines=lines, held=held, zeros=zeros, open_rows=self.open_rows + left)
+        return replace(self, lines=lines, zeros=zeros, open_rows=self.open_rows + left)
 
 
 def source_name(usage: Any) -> str:
@@ -163,17 +159,16 @@ def read_usage(
     """
     source = source or source_name(usage)
     with connect() as connection:
-        tables = read_tables(usage, pipeline, checked_mapping(mapping), clock)
+        tables = read_tables(usage, pipeline, mapping or {}, clock)
         rows, open_rows = sum_rows(connection, tables, grain, until, now, clock)
         missing = add_eligible(connection, None if unchecked else pipeline, organization_id, now)
-        refusals = dict[str, Refusal]()
-        for found in _fetch(connection, _REFUSED):
-            _add(refusals, _read_refusal(found, source, grain))
-        lines, held, zeros = _read_lines(connection, refusals, grain)
+        read = [_read_refusal(found, source, grain) for found in _fetch(connection, _REFUSED)]
+        refusals = {refusal.subject: refusal for refusal in read}
+        lines, zeros = _read_lines(connection, refusals, grain)
     unknown = tuple(sorted({line.vendor for line in lines} - known_vendors()))
     ordered = tuple(sorted(refusals.values(), key=lambda refusal: (refusal.rows, refusal.subject)))
     missing = () if unchecked else missing
-    return Usage(tuple(lines), ordered, held, open_rows, rows, tuple(zeros), unknown, missing, source)
+    return Usage(tuple(lines), ordered, open_rows, rows, tuple(zeros), unknown, missing, source)
 
 
 def _fetch(connection: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
@@ -186,8 +181,7 @@ def _read_refusal(found: tuple[Any, ...], source: str, grain: Grain) -> Refusal:
     """The refused rows of one line; or, where their key cannot be read, those with the same texts."""
     start, *key, shown, reasons, different, rows, count = found
     about = {name: text for name, text in zip(KEY, key, strict=True) if text}
-    texts = zip(SHOWN, shown, strict=True)
-    about |= {name: printable(text.replace(UNUSABLE, ""))[:_LONGEST] for name, text in texts if text}
+    about["row"] = printable(shown.replace(UNUSABLE, ""))[:_LONGEST]
     line_id = None
     if start is not None:
         starts_at = start.replace(tzinfo=timezone.utc)
@@ -195,49 +189,47 @@ def _read_refusal(found: tuple[Any, ...], source: str, grain: Grain) -> Refusal:
         line = Line(vendor, listing, customer, dimension, grain, starts_at, _ZERO, _ZERO)
         line_id = replace(line, entitlement_id=entitlement or None).id
         about["starts_at"] = starts_at.isoformat()
-    subject = line_id or hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
+    texts = "\x1f".join((source, *map(str, key), shown))
+    subject = line_id or hashlib.sha256(texts.encode()).hexdigest()[:32]
     named = list(dict.fromkeys(reasons))[:_MOST_REASONS]
     more = [f"and {plural(different - len(named), 'further reason')}"] if different > len(named) else []
     reason = printable("; ".join([*named, *more])).replace("\n", "\\n").replace("\t", "\\t")
     return Refusal(subject, tuple(rows), count, reason, line_id, about)
 
 
-def _add(refusals: dict[str, Refusal], new: Refusal) -> None:
-    """Add a refusal, to that of the same line or rows if there is one."""
-    if old := refusals.get(new.subject):
-        rows = tuple(sorted({*old.rows, *new.rows})[:_MOST_ROWS])
-        reason = old.reason if old.reason == new.reason else f"{old.reason}; {new.reason}"
-        new = replace(old, rows=rows, count=old.count + new.count, reason=reason)
-    refusals[new.subject] = new
-
-
 def _read_lines(
     connection: DuckDBPyConnection, refusals: dict[str, Refusal], grain: Grain
-) -> tuple[list[Line], dict[str, Refusal], list[Line]]:
-    """The lines of the rows that are in order, why some of them must not be sent, and the zeros that are left out."""
-    lines, held, zeros = list[Line](), dict[str, Refusal](), list[Line]()
+) -> tuple[list[Line], list[Line]]:
+    """The lines that may be sent, and the zeros that are left out. The other lines are added to the refusals."""
+    lines, zeros = list[Line](), list[Line]()
     # Each text, number and time once: they repeat from line to line, and are most of a line's memory.
     texts, numbers, times = dict[str, str](), dict[str, Decimal](), dict[datetime, datetime]()
-    for start, *found, first, doubtful, doubts, problem in _fetch(connection, _LINES):
+    for start, *found, numbered, doubtful, doubts, problem in _fetch(connection, _LINES):
         start = times.setdefault(start, start.replace(tzinfo=timezone.utc))
         for at in (4, 5):
             found[at] = numbers.get(found[at]) or numbers.setdefault(found[at], Decimal(found[at]))
         shared: list[Any] = [texts.setdefault(one, one) if isinstance(one, str) else one for one in found]
         line = Line(*[*shared[:4], grain, start, *shared[4:]])
+        refusal = refusals.get(line.id)
+        if doubts and not refusal and not problem:
+            named = ", ".join(map(str, doubtful[:MOST_ROWS])) + (" ..." if doubts > MOST_ROWS else "")
+            problem = f"refused in the usage, and possibly a part of it: row {named}; correct the rows first"
         if not line.units and rules_of(line.vendor).zero == "skip":
             zeros.append(line)
-            continue
-        lines.append(line)
-        if problem:
-            _add(refusals, Refusal(line.id, (first,), line.rows, printable(problem), line.id, about_line(line)))
-        if refusal := refusals.get(line.id):
-            held[line.id] = refusal
-        elif doubts:
-            rows = ", ".join(map(str, doubtful[:_MOST_ROWS])) + (" ..." if doubts > _MOST_ROWS else "")
-            reason = f"refused in the usage, and possibly a part of it: row {rows}; correct the rows first"
-            about = about_line(line)
-            held[line.id] = Refusal(line.id, tuple(doubtful[:_MOST_ROWS]), doubts, reason, line.id, about)
-    return lines, held, zeros
+        elif refusal:
+            # Its other rows are in order, but their sum is not that of the line.
+            refusal = replace(refusal, count=refusal.count + line.rows)
+            if problem:
+                rows = tuple(sorted({*numbered, *refusal.rows})[:MOST_ROWS])
+                refusal = replace(refusal, rows=rows, reason=f"{refusal.reason}; {printable(problem)}")
+            refusals[line.id] = refusal
+        elif problem:
+            refusals[line.id] = Refusal(
+                line.id, tuple(numbered), line.rows, printable(problem), line.id, about_line(line)
+            )
+        else:
+            lines.append(line)
+    return lines, zeros
 
 
 def about_line(line: Line) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from automatum.api.rate_limit import open_rate_limiter, state_name, stores
+from automatum.api.rate_limit import open_rate_limiters, state_name, stores
 from automatum.api.rate_limit.redis import RedisStore
 from automatum.api.rate_limit.stores import SqliteStore, Store
 from automatum.config.settings import resolve_settings
@@ -27,7 +27,7 @@ def build(clock):
 
     def one(url=None, client=CLIENT, host="https://api.example.com", **more):
         values = {"client_id": client, "client_secret": SECRET, "base_url": host, "quota_url": url, **more}
-        made.append(open_rate_limiter(resolve_settings({k: v for k, v in values.items() if v is not None}), clock))
+        made.extend(open_rate_limiters(resolve_settings({k: v for k, v in values.items() if v is not None}), clock))
         return made[-1]
 
     yield one

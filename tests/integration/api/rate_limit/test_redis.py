@@ -11,7 +11,7 @@ from automatum.api.rate_limit.redis import RETRY_SECONDS, RedisStore
 from automatum.api.rate_limit.state import FORMAT
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
-from automatum.core.errors import EXIT_UNREACHABLE, AutomatumError, QuotaExhausted, QuotaUnreachable
+from automatum.core.errors import EXIT_UNREACHABLE, AutomatumError, QuotaExhausted, ServerUnreachable
 from automatum.core.redaction import REDACTED
 from tests.support.loopback import closed_port
 from tests.support.quota_fixtures import WIDE, ClockedRedis, spend, used
@@ -79,7 +79,7 @@ def test_a_key_lives_as_long_as_it_is_needed_and_no_longer(build, valkey, budget
 @pytest.mark.parametrize("body", [b"", b"{}\n", b'{"format":%d}\n' % (FORMAT + 1), b'{"format":%d}\n' % FORMAT])
 def test_a_state_that_cannot_be_read_is_not_overwritten(build, valkey, budget, body):
     valkey.client.hset("automatum:quota:test", mapping={"version": "x", "body": body})
-    with pytest.raises(QuotaUnreachable, match="cannot be read") as caught:
+    with pytest.raises(ServerUnreachable, match="cannot be read") as caught:
         build(valkey.url).acquire(None, budget)
     assert "delete the key" in caught.value.next_step
     assert valkey.client.hget("automatum:quota:test", "body") == body
@@ -90,7 +90,7 @@ def test_a_state_that_cannot_be_read_is_not_overwritten(build, valkey, budget, b
 
 def test_a_server_that_is_down_is_retried_for_a_bounded_time(build, clock, budget):
     limiter = build(f"redis://127.0.0.1:{closed_port()}/0")
-    with pytest.raises(QuotaUnreachable, match="does not answer") as caught:
+    with pytest.raises(ServerUnreachable, match="does not answer") as caught:
         limiter.acquire(None, budget)
     assert RETRY_SECONDS <= clock.slept <= RETRY_SECONDS + 1
     assert caught.value.exit_code == EXIT_UNREACHABLE
@@ -126,7 +126,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever(build, relay, bud
     limiter = build(f"redis://127.0.0.1:{relay.port}/0")
     spend(limiter, budget)
     relay.silent = True
-    with pytest.raises(QuotaUnreachable, match="does not answer"):
+    with pytest.raises(ServerUnreachable, match="does not answer"):
         limiter.acquire(None, budget)
 
 
@@ -141,7 +141,7 @@ def test_an_answer_that_was_paid_for_is_not_lost_when_the_server_is_gone(build, 
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 3
     assert all("does not answer" in one for one in said)
-    with pytest.raises(QuotaUnreachable):
+    with pytest.raises(ServerUnreachable):
         limiter.acquire(None, budget)
 
 
@@ -202,7 +202,7 @@ def test_the_password_is_in_no_error_log_or_repr(build, budget, all_that_is_said
         "refused": f"unix://:{PASSWORD}@{guarded}",
     }[where]
     limiter = build(url)
-    with pytest.raises(QuotaUnreachable) as caught:
+    with pytest.raises(ServerUnreachable) as caught:
         limiter.acquire(None, budget)
     texts = (str(caught.value), repr(caught.value), repr(limiter), repr(limiter._store), repr(limiter._store._client))
     assert not leaks("\n".join(texts)), texts

@@ -16,7 +16,7 @@ from automatum.api.rate_limit import NO_WAIT, RateLimiter
 from automatum.api.retry import Sender
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.core.budget import Budget
-from automatum.core.errors import CredentialsRefused, QuotaExhausted, VaultUnreachable
+from automatum.core.errors import CredentialsRefused, QuotaExhausted, ServerUnreachable
 from automatum.core.redaction import Secret
 from tests.support.clocks import FakeClock
 from tests.support.desk import VOLUME, api_requests
@@ -111,7 +111,7 @@ def test_a_secret_that_came_back_is_not_sent_again(server, source):
 
 def test_a_vault_that_is_down_is_named_beside_the_refusal(server, source):
     server.say(URL, REFUSED)
-    one = source(VaultUnreachable("vault://x: no usable answer from Vault: VaultDown.", "Is it sealed?"))
+    one = source(ServerUnreachable("vault://x: no usable answer from Vault: VaultDown.", "Is it sealed?"))
     with pytest.raises(
         CredentialsRefused, match=r"credentials\. The configuration could not be read again: .*VaultDown"
     ) as caught:

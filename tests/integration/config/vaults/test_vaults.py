@@ -1,5 +1,6 @@
 """Credentials from AWS Secrets Manager and from HashiCorp Vault (OpenBao), and what happens when they give none."""
 
+import json
 import logging
 import sys
 
@@ -8,9 +9,10 @@ import pytest
 from dlt.common.runtime.run_context import active
 
 from automatum import automatum_source
+from automatum.config.credentials import reload_credentials
 from automatum.config.settings import resolve_settings
 from automatum.config.vaults.store import NAME, VaultSecret, parse_vault_address, register_vault_provider
-from automatum.core.errors import ConfigurationError, VaultDenied, VaultUnreachable
+from automatum.core.errors import ConfigurationError, ServerUnreachable, VaultDenied
 from automatum.core.redaction import Secret, redact, register_secret
 from tests.support.loopback import Loopback, Say, closed_port
 from tests.support.vaulting import aws, aws_server, bao, bao_server, kept  # noqa: F401
@@ -30,23 +32,36 @@ def secret(request):
 def asked(monkeypatch):
     """Names of the secrets that have been asked for, in their order."""
     seen, real = [], VaultSecret.read
-    monkeypatch.setattr(VaultSecret, "read", lambda self: seen.append(self.description) or real(self))
+    monkeypatch.setattr(VaultSecret, "read", lambda self: seen.append(str(self)) or real(self))
     return seen
 
 
 @pytest.mark.slow
 def test_credentials_come_from_the_vault_by_one_lookup(secret, desk, asked):
-    secret.put({**BOTH, "quota_url": "memory://"})
+    secret.put({**BOTH, "quota_url": "memory://", "personal_key": "key-of-the-hashes"})
     desk.set(secrets_from=secret.address)
     settings = resolve_settings()
-    assert (settings.client_id, settings.client_secret, settings.quota_url) == (
-        "app_vaulted",
-        Secret(CANARY),
-        Secret("memory://"),
-    )
+    assert (settings.client_id, settings.client_secret) == ("app_vaulted", Secret(CANARY))
+    assert (settings.quota_url, settings.personal_key) == (Secret("memory://"), Secret("key-of-the-hashes"))
     resolve_settings()
     assert asked == [secret.address]
     assert redact(f"x {CANARY} y") == "x *** y"
+
+
+@pytest.mark.parametrize("written", [list, json.dumps], ids=["list", "text"])
+def test_further_applications_come_from_the_vault_too(secret, desk, asked, written):
+    """As a list or, as the AWS console stores every value, as its text. A rotated secret is read again (I6)."""
+    more = [{"client_id": "app_2", "client_secret": f"{CANARY}-2"}]
+    secret.put({**BOTH, "applications": written(more)})
+    desk.set(secrets_from=secret.address)
+    settings = resolve_settings()
+    assert settings.pool() == (("app_2", Secret(f"{CANARY}-2")),)
+    assert asked == [secret.address]
+    assert CANARY not in repr(vars(settings))
+    more[0]["client_secret"] = f"{CANARY}-3"
+    secret.put({**BOTH, "applications": written(more)})
+    assert reload_credentials(settings.credentials_from, "app_2") == ("app_2", Secret(f"{CANARY}-3"))
+    assert redact(f"x {CANARY}-3 y") == "x *** y"
 
 
 def test_the_environment_and_secrets_toml_come_first(secret, desk):
@@ -207,7 +222,7 @@ def test_a_vault_that_is_down_is_unreachable_after_bounded_attempts(desk, monkey
         desk.set(secrets_from=address)
         ran = desk.run("check", "--json", "--debug")
         assert ran.code == 69, ran
-        assert ran.json["errors"][0]["type"] == "VaultUnreachable"
+        assert ran.json["errors"][0]["type"] == "ServerUnreachable"
         assert "canary" not in ran.out + ran.err
 
 
@@ -218,11 +233,11 @@ def vault_says(status, errors):
 @pytest.mark.parametrize(
     ("answer", "raised", "requests"),
     [
-        (vault_says(503, ["Vault is sealed"]), VaultUnreachable, 1),
-        (vault_says(500, [f"oops {CANARY}"]), VaultUnreachable, 1),
-        (Say(200, b"<html>login</html>"), VaultUnreachable, 1),
-        (Say(307, b"", headers={"Location": "http://127.0.0.2:1/v1/secret/data/x"}), VaultUnreachable, 1),
-        (Say(reset=True), VaultUnreachable, 1),
+        (vault_says(503, ["Vault is sealed"]), ServerUnreachable, 1),
+        (vault_says(500, [f"oops {CANARY}"]), ServerUnreachable, 1),
+        (Say(200, b"<html>login</html>"), ServerUnreachable, 1),
+        (Say(307, b"", headers={"Location": "http://127.0.0.2:1/v1/secret/data/x"}), ServerUnreachable, 1),
+        (Say(reset=True), ServerUnreachable, 1),
         (vault_says(403, ["permission denied"]), VaultDenied, 1),
         (vault_says(400, ["missing client token"]), ConfigurationError, 1),
         (vault_says(404, ["no handler for route"]), ConfigurationError, 1),
@@ -253,7 +268,7 @@ def test_the_vault_token_does_not_follow_a_redirect(monkeypatch):
         elsewhere = thief.url.replace("127.0.0.1", "localhost")
         server.say("/v1/secret/data/x", Say(307, b"", headers={"Location": f"{elsewhere}/v1/secret/data/x"}))
         place = parse_vault_address(server.url.replace("http", "vault+http") + "/secret/x")
-        with pytest.raises(VaultUnreachable, match="a redirect, which is not followed"):
+        with pytest.raises(ServerUnreachable, match="a redirect, which is not followed"):
             place.read()
         assert thief.seen == []
 
@@ -264,7 +279,7 @@ def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
     with Loopback() as server:
         server.say("/v1/secret/data/x", Say(200, found), vault_says(503, ["busy"]))
         place = parse_vault_address(server.url.replace("http", "vault+http") + "/secret/x")
-        with pytest.raises(VaultUnreachable):
+        with pytest.raises(ServerUnreachable):
             place.write({"client_secret": "another-canary"})
         assert [one.method for one in server.seen] == ["GET", "POST"]
         assert b'"cas": 3' in server.seen[1].body

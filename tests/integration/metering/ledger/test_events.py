@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from automatum.metering.ledger.entries import Change, Outcome
-from automatum.metering.ledger.events import apply_event
+from automatum.metering.ledger.events import apply_events
 from tests.support.metering_lines import make_like, make_line
 
 LINES = [make_line(1, dimension="api"), make_line(1, dimension="gb")]
@@ -21,8 +21,8 @@ def send(ledger, state="accepted", lines=LINES, reference="m-1", again=()):
         run.end(complete=True)
 
 
-def hear(ledger, kind, call="m-1", key=None, **more):
-    return apply_event(ledger, key or f"{kind} {call}", kind, call, more.pop("reason", ""), {"kind": kind}, **more)
+def hear(ledger, kind, call="m-1", **more):
+    return apply_events(ledger, [{"id": f"{kind} {call}", "event": f"metering.{kind}", "data": {"id": call, **more}}])
 
 
 def seen(ledger, line=LINES[0]):
@@ -56,7 +56,7 @@ def decide(ledger, line, state, why, units=None):
 def test_what_an_event_makes_of_a_line(ledger, state, kind, after):
     send(ledger, state)
     result = hear(ledger, kind, reason="no such customer")
-    assert result.lines == tuple(line.id for line in LINES) and result.item is None
+    assert result.lines == [line.id for line in LINES] and not result.open
     assert seen(ledger) == after
     entry = ledger.fetch([LINES[0].id])[LINES[0].id]
     if after[0] in ("accepted", "confirmed"):
@@ -80,26 +80,26 @@ def test_order_and_repetition_do_not_matter(ledger):
     for number, kinds in enumerate(itertools.permutations(["submitted", "failed"]), 10):
         lines = [make_line(number, dimension="api")]
         send(ledger, lines=lines, reference=f"m-{number}", state="unknown")
-        assert [hear(ledger, kind, f"m-{number}").known for kind in (*kinds, *kinds)] == [False, False, True, True]
+        assert [hear(ledger, kind, f"m-{number}").known for kind in (*kinds, *kinds)] == [0, 0, 1, 1]
         assert seen(ledger, lines[0]) == ("unbilled", "rejected")
 
 
-@pytest.mark.parametrize("kind, call", [("confirmed", "m-2"), (None, ""), ("failed", "")])
+@pytest.mark.parametrize("kind, call", [("confirmed", "m-2"), ("refused", "m-1"), ("failed", "")])
 def test_m6_an_event_that_cannot_be_placed_is_an_open_item(ledger, kind, call):
     send(ledger)
     for _ in range(2):
-        result = apply_event(ledger, "key", kind, call, "its name is not known", {"id": 1})
+        result = hear(ledger, kind, call)
         (item,) = ledger.items(kinds=["event"], open_only=True)
-        assert result.item == item and result.lines == ()
+        assert result.open == [item] and result.lines == []
     assert seen(ledger) == ("accepted", "")
     ledger.close_items([item.id], "ann", "seen in the portal")
-    assert apply_event(ledger, "key", kind, call, "its name is not known", {"id": 1}).known
+    assert hear(ledger, kind, call).known
 
 
 def test_an_event_that_is_faster_than_the_answer_is_applied_by_it(ledger):
     with ledger.run("u", LINES, "ann") as run:
         attempt = run.claim("body", LINES)
-        assert hear(ledger, "submitted").item and hear(ledger, "confirmed").item
+        assert hear(ledger, "submitted").open and hear(ledger, "confirmed").open
         run.answer(attempt, {line.id: Outcome("accepted") for line in LINES}, reference="m-1")
         run.end(complete=True)
     assert seen(ledger) == ("confirmed", "")
@@ -108,15 +108,15 @@ def test_an_event_that_is_faster_than_the_answer_is_applied_by_it(ledger):
 
 def test_an_event_names_dimensions_of_the_call(ledger):
     send(ledger)
-    hear(ledger, "failed", usages={"gb": {}})
+    hear(ledger, "failed", usages=[{"apiKey": "gb"}])
     assert (seen(ledger, LINES[0]), seen(ledger, LINES[1])) == (("accepted", ""), ("unbilled", "rejected"))
-    assert "did not contain" in hear(ledger, "confirmed", usages={"cpu": {}}).item.reason
+    assert "did not contain" in hear(ledger, "confirmed", usages=[{"apiKey": "cpu"}]).open[0].reason
 
 
 def test_an_id_of_two_calls_proves_nothing(ledger):
     send(ledger)
     send(ledger, lines=[make_line(2)])
-    assert "several calls" in hear(ledger, "confirmed").item.reason
+    assert "several calls" in hear(ledger, "confirmed").open[0].reason
 
 
 def test_an_event_of_an_earlier_call_of_a_line_that_was_sent_again(ledger):

@@ -6,7 +6,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import platformdirs
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -16,6 +15,7 @@ from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import Owner
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line
+from tests.support.postgres import postgres, running  # noqa: F401  a fixture
 
 OURS = Owner("api.example.com", "acme")
 
@@ -127,18 +127,11 @@ def test_the_file_of_another_user_is_refused(made, monkeypatch):
     assert "belongs to another user" in refused(made)
 
 
-def test_a_new_ledger_is_not_begun_where_or_beside_where_one_was(made, tmp_path):
+def test_a_new_ledger_is_not_begun_where_one_was(made):
     made.unlink()
     with pytest.raises(ConfigurationError, match=r"there was a ledger at .* names the call"):
         open_(made, begin=True)
     with open_(made) as ledger, pytest.raises(ConfigurationError, match="there was a ledger at"):
-        ledger.require()
-    folder = platformdirs.user_data_path("automatum", appauthor=False)
-    folder.mkdir(parents=True)
-    (folder / "metering-api.example.com-acme.sqlite").touch()
-    with pytest.raises(ConfigurationError, match="Found instead"):
-        open_(tmp_path / "new.sqlite", begin=True)
-    with open_(tmp_path / "new.sqlite") as ledger, pytest.raises(ConfigurationError, match="Found instead"):
         ledger.require()
 
 
@@ -169,3 +162,16 @@ def test_no_connection_is_left_open_by_a_refusal(made):
     refused(made, Owner("api.example.org"))
     with closing(sqlite3.connect(made, timeout=0)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
+
+
+def test_schemas_of_one_postgres_database_are_ledgers_of_their_own(postgres):  # noqa: F811
+    """The note of the last call in one of them is not that of another."""
+    for name in ("acme", "globex"):
+        running().execute(f"CREATE SCHEMA {name}", postgres.rpartition("/")[2])
+        url = f"{postgres}?options=-csearch_path%3D{name}"
+        for begin in (True, False):
+            owner = Owner("api.example.com", name)
+            with Ledger.open(url, FakeClock(), owner, begin=begin, write=True) as ledger:
+                send(ledger, make_line(begin))
+                assert ledger.location.endswith(f"?options=-csearch_path%3D{name}")
+                assert "postgres:" not in ledger.location

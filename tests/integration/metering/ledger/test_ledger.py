@@ -9,11 +9,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
 
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.metering.export import line_rows
-from automatum.metering.ledger import tables
 from automatum.metering.ledger.entries import STATES, Change, Outcome
 from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
@@ -266,8 +264,6 @@ def test_a_line_that_is_being_sent_is_exported_only_once_its_push_has_ended(ledg
         run.claim("a", [line])
         assert not list(line_rows(ledger))
         run.end(complete=False, reason="killed")
-    with ledger.write() as connection:
-        connection.execute(update(tables.LINES).values(state="sending"))
     assert [row["line_id"] for row in line_rows(ledger)] == [line.id]
 
 
@@ -376,6 +372,18 @@ def test_asked_is_accepted_and_carried_and_open(ledger):
     assert [child.line.units for child in ledger.children([line.id])[line.id]] == [1, 2]
     ask(ledger, line)
     assert ledger.fetch([line.id])[line.id].state == "settled"
+
+
+def test_i5_lines_of_one_call_do_not_carry_more_than_is_open_between_them(ledger):
+    line = make_line(units="13")
+    send(ledger, [make_like(line, units=Decimal(10))])
+    ask(ledger, line)
+    children = [child_of(line, "2", number) for number in (1, 2)]
+    with ledger.run("settle", children, "ann") as run:
+        attempt = run.claim("carry", children)
+        assert [one.carry_number for one in attempt.lines] == [1]
+        answer(run, attempt, YES)
+        run.end(complete=False)
 
 
 @pytest.mark.parametrize("outcome", [Outcome("unbilled", "400"), Outcome("unknown", "lost"), "given back"])
@@ -501,7 +509,7 @@ def test_locks_are_removed(ledger, tmp_path, ledger_url):
         assert running().execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")[0][0] == 0
 
 
-# Doubt
+# Unknown calls
 
 
 def test_unknown_calls_in_a_row_are_counted_until_one_has_another_outcome(ledger, clock):
@@ -509,12 +517,14 @@ def test_unknown_calls_in_a_row_are_counted_until_one_has_another_outcome(ledger
         for number, line in enumerate(LINES[:3]):
             clock.advance(1)
             answer(run, run.claim("a", [line]), Outcome("unknown", f"lost {number}"))
-        doubt = ledger.doubt()
-        assert (doubt.in_a_row, doubt.latest.timestamp(), doubt.error) == (3, clock.time(), "lost 2")
+        calls = ledger.unknown_calls()
+        assert [(ended.timestamp(), error) for ended, error in calls] == [
+            (clock.time() - ago, f"lost {2 - ago}") for ago in range(3)
+        ]
         decide(ledger, LINES[2], "unbilled", "rejected")
-        assert ledger.doubt().in_a_row == 0
+        assert ledger.unknown_calls() == []
         run.claim("a", [LINES[4]])
-    assert ledger.doubt().in_a_row == 0, "it was lost with its run, which blames no API"
+    assert ledger.unknown_calls() == [], "it was lost with its run, which blames no API"
 
 
 # Pages

@@ -15,7 +15,7 @@ import pytest
 
 from automatum.metering.ledger import transfer
 from automatum.metering.ledger.entries import TAKEN, Change, Outcome
-from automatum.metering.ledger.events import apply_event
+from automatum.metering.ledger.events import apply_events
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import Note, Owner
 from automatum.metering.ledger.rows import overlaps
@@ -157,8 +157,9 @@ class Billing:
             call.confirmed = True
         elif kind == "failed":
             return
-        result = apply_event(self.ledgers[0], f"{kind} {call.id}", kind, call.id, "why", {})
-        SEEN[f"{kind}, {'open' if result.item else 'known' if result.known else 'placed'}"] += 1
+        event = {"id": f"{kind} {call.id}", "event": f"metering.{kind}", "data": {"id": call.id, "reason": "why"}}
+        result = apply_events(self.ledgers[0], [event])
+        SEEN[f"{kind}, {'open' if result.open else 'known' if result.known else 'placed'}"] += 1
 
     def has(self, call):
         return any(row["reference"] == call.id for row in self.ledgers[0].attempts())

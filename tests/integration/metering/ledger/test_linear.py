@@ -51,7 +51,7 @@ def work(tmp_path, clock, number):
                 ("record", lambda: run.record(asked=lines)),
                 ("claim", lambda: run.claim("body", lines[20:40], again=[line.id for line in lines])),
                 ("carry", lambda: run.claim("body", [child])),
-                ("doubt", ledger.doubt),
+                ("unknown", ledger.unknown_calls),
                 ("end", lambda: run.end(complete=True)),
             ):
                 with counted(ledger) as steps:
@@ -66,5 +66,5 @@ def test_four_times_the_lines_need_four_times_the_work(tmp_path, clock):
     few, many = (work(tmp_path, clock, number) for number in (1_000, 4_000))
     for name in ("fetch", "overlapping", "entries", "counts", "record", "end"):
         assert many[name] < 4.4 * few[name] + 5, (name, few, many)
-    for name in ("claim", "carry", "doubt"):
+    for name in ("claim", "carry", "unknown"):
         assert many[name] < 1.5 * few[name] + 5, (name, few, many, "a body needs no look at the other lines")

@@ -1,7 +1,7 @@
 """Texts from outside with control characters: every ledger takes them, and no terminal obeys them."""
 
 from automatum.metering.ledger.entries import Outcome
-from automatum.metering.ledger.events import apply_event
+from automatum.metering.ledger.events import apply_events
 from tests.support.metering_lines import make_line
 
 BAD = "no\x00 \x1b[2J\x9b"
@@ -37,7 +37,8 @@ def test_i5_a_key_with_control_characters_is_billed_once(ledger):
 def test_an_event_with_control_characters_is_kept(ledger):
     with ledger.run("u", [make_line()], "ann") as run:
         run.claim("body", [make_line()])
-    apply_event(ledger, BAD, None, "", BAD, {"name": BAD})
+    event = {"event": "metering.failed", "data": {"id": BAD, "reason": BAD}}
+    apply_events(ledger, [event])
     (item,) = ledger.items(kinds=["event"])
-    assert (item.subject, item.reason) == (SAFE, SAFE)
-    assert apply_event(ledger, BAD, None, "", BAD, {"name": BAD}).item == item
+    assert f"the call {SAFE}," in item.reason
+    assert apply_events(ledger, [event]).open == [item]

@@ -132,7 +132,7 @@ def test_m1_an_empty_ledger_is_a_question_whatever_created_it(ledger_url):
     # It is normal after a first push that had nothing to send, and the message says so.
     with open_(ledger_url) as ledger, pytest.raises(ConfigurationError) as caught:
         ledger.require()
-    assert "add --new-ledger, also after a first push that had nothing to send" in caught.value.next_step
+    assert "or a first push had nothing to send: add --new-ledger" in caught.value.next_step
     with open_(ledger_url, begin=True, write=True) as ledger, ledger.run("u", LINES, "ann") as run:
         send(run, LINES)
         run.end(complete=True)
@@ -151,6 +151,20 @@ def test_a_restore_fills_an_empty_ledger(made, file, tmp_path, postgres):
             assert empty.counts()["accepted"] == 3
         with pytest.raises(ConfigurationError, match="there is a ledger at"):
             transfer.restore(target, FakeClock(), OURS, file)
+
+
+def test_calls_that_were_being_sent_when_a_ledger_was_copied_blame_no_api(ledger_url, tmp_path):
+    """A push after the restore counted them, found no time at which they ended, and failed."""
+    with open_(ledger_url, begin=True, write=True) as ledger, ledger.run("u", LINES, "ann") as run:
+        for line in LINES:
+            run.claim("body", [line])
+        transfer.backup(ledger, tmp_path / "backup.sqlite")
+    target = f"sqlite:///{tmp_path}/restored/ledger.sqlite"
+    lose(ledger_url)
+    assert transfer.restore(target, FakeClock(), OURS, tmp_path / "backup.sqlite").unknown == len(LINES)
+    with open_(target) as restored:
+        assert restored.unknown_calls() == []
+        assert None not in [attempt["ended_at"] for attempt in restored.attempts()]
 
 
 def test_m9_an_older_state_in_the_same_place_is_refused_until_it_is_adopted(made, file):

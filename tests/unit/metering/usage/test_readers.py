@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -69,6 +70,8 @@ def test_every_form_gives_the_same_line(form):
         (5, "a int cannot be read as rows"),
         ({"customer_id": 1}, "a dict cannot be read as rows"),
         (None, "a NoneType cannot be read as rows"),
+        (b"units", "a bytes cannot be read as rows"),
+        (pd.Series([5]), "a Series cannot be read as rows"),
     ],
 )
 def test_sources_that_are_none(source, says):
@@ -82,9 +85,9 @@ def test_sources_that_are_none(source, says):
         (HEADER.replace("units,", "") + GOOD, "lacks units. It has: customer_id, listing_id, vendor, dimension, price"),
         (HEADER.replace(",", ";"), "seems not to be separated by commas"),
         ("", "It has: none"),
-        (HEADER.replace("usage_at", "when"), "lacks usage_at or usage_date"),
-        (HEADER.replace("usage_at", "Units"), "lacks usage_at or usage_date"),
+        (HEADER.replace("usage_at", "when"), "lacks usage_at"),
         (HEADER.replace("usage_at", "usage_at,units"), "has 2 columns named units"),
+        (HEADER.replace("usage_at", "usage_at,Price"), "has 2 columns named price"),
         (HEADER + GOOD + 'cust_1,"lst_1,aws\n' + GOOD, "is damaged from line 3 on"),
         (HEADER.encode() + GOOD.replace("cust_1", "Müller").encode("latin-1"), "is not in UTF-8"),
     ],
@@ -118,7 +121,7 @@ def test_rows_are_numbered_by_the_lines_of_the_file():
 def test_columns_are_found_in_any_case_and_by_mapping():
     table = pa.table({"CUSTOMER_ID": ["c"], "Listing": ["l"], "VENDOR": ["aws"], "sku": ["d"], "Units": ["1"],
                       "units_old": ["9"], "price": ["1"], "DAY": [date(2026, 11, 23)]})  # fmt: skip
-    mapping = {"listing_id": "Listing", "dimension": "SKU", "usage_date": "day"}
+    mapping = {"listing_id": "Listing", "dimension": "SKU", "usage_at": "day"}
     (line,) = read(table, "day", mapping=mapping).lines
     assert (line.customer_id, line.listing_id, line.dimension, line.units) == ("c", "l", "d", 1)
 
@@ -129,14 +132,14 @@ def test_a_mapping_that_misses():
         read(table, mapping={"units": "calls"})
     with pytest.raises(ConfigurationError, match=r"lacks title \(mapped to name\)"):
         read(table, mapping={"title": "name"})
-    with pytest.raises(ConfigurationError, match=r"lacks usage_date \(mapped to day\)"):
-        read(table, mapping={"usage_date": "day"})
+    with pytest.raises(ConfigurationError, match=r"lacks usage_at \(mapped to day\)"):
+        read(table, mapping={"usage_at": "day"})
     with pytest.raises(ConfigurationError, match="unit is not a usage column"):
         read(table, mapping={"unit": "units"})
 
 
 def test_dicts_are_judged_row_by_row():
-    rows = [usage(), usage(units=...), "text", usage(UNITS="7", units=..., dimension="b"), ["x"]]
+    rows = [usage(), usage(units=..., dimension="c"), "text", usage(UNITS="7", units=..., dimension="b"), ["x"]]
     found = read(rows)
     assert [line.units for line in found.lines] == [5, 7]
     assert refused(found) == {
@@ -158,17 +161,26 @@ def test_floats_of_frames_and_arrow():
         assert "units: Infinity is not a number" in fifth.reason
 
 
+def test_numbers_of_numpy_are_those_of_python():
+    units = [np.int64(5), np.float32(0.5), np.float64(0.25), np.uint8(7), np.float32(0.1), np.bool_(True)]
+    rows = [usage(units=value, dimension=f"d{n}") for n, value in enumerate(units)]
+    for source in (rows, pd.DataFrame(rows)):
+        found = read(source)
+        assert [str(line.units) for line in found.lines] == ["5", "0.5", "0.25", "7"]
+        assert ["without exact digits" in one.reason for one in found.refusals] == [True, False]
+
+
 def test_a_narrow_float_is_not_what_it_seems():
     table = pa.Table.from_pylist([ROW]).set_column(4, "units", pa.array([0.1], pa.float32()))
     assert "use a DECIMAL or text column" in reason(table)
 
 
 def test_nulls_of_frames():
-    frame = pd.DataFrame([ROW, ROW, ROW]).astype({"customer_id": "string"})
+    frame = pd.DataFrame([{**ROW, "customer_id": f"cust_{n}"} for n in range(3)]).astype({"customer_id": "string"})
     frame.loc[1, "customer_id"] = pd.NA
     frame.loc[2, "usage_at"] = pd.NaT
-    assert refused(read(frame)) == {2: "customer_id is missing", 3: "usage_at (or usage_date) is missing"}
-    numbers = pd.DataFrame([ROW, ROW]).assign(units=pd.array([5, None], dtype="Int64"))
+    assert refused(read(frame)) == {2: "customer_id is missing", 3: "usage_at is missing"}
+    numbers = pd.DataFrame([ROW, {**ROW, "dimension": "b"}]).assign(units=pd.array([5, None], dtype="Int64"))
     assert refused(read(numbers)) == {2: "units is missing"}
 
 

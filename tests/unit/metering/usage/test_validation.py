@@ -264,9 +264,9 @@ NO_MOMENTS = [
     (1795516500.5, "usage_at: '1795516500.5' is not a date"),
     (True, "usage_at: a bool cannot be read"),
     (time(10), "usage_at: a time cannot be read"),
-    (None, "usage_at (or usage_date) is missing"),
-    (pd.NaT, "usage_at (or usage_date) is missing"),
-    (float("nan"), "usage_at (or usage_date) is missing"),
+    (None, "usage_at is missing"),
+    (pd.NaT, "usage_at is missing"),
+    (float("nan"), "usage_at is missing"),
 ]
 
 
@@ -279,28 +279,16 @@ def test_moments_that_are_none():
 
 def test_a_date_alone_is_for_days():
     values = ("2026-11-23", date(2026, 11, 23), datetime(2026, 11, 23), pd.Timestamp("2026-11-23"))
-    rows = [*(usage(usage_at=..., usage_date=value) for value in values), usage(usage_at="2026-11-23")]
-    (one,) = read(rows, "day").lines
-    assert (one.starts_at, one.rows) == (datetime(2026, 11, 23, tzinfo=UTC), 5)
-    assert reason(usage_at=..., usage_date="2026-11-23") == "usage has a date only; use --grain day"
+    (one,) = read([usage(usage_at=value) for value in values], "day").lines
+    assert (one.starts_at, one.rows) == (datetime(2026, 11, 23, tzinfo=UTC), 4)
     assert reason(usage_at="2026-11-23") == "usage has a date only; use --grain day"
-    assert "has a time of day" in reason("day", usage_at=..., usage_date="2026-11-23T10:00:00Z")
-    assert "has a time of day" in reason("day", usage_at=..., usage_date="2026-11-23T00:00:00+02:00")
-
-
-def test_a_moment_has_to_lie_on_the_date_beside_it():
-    assert line(usage_date="2026-11-24").starts_at.hour == 10
-    assert reason(usage_date="2026-11-23") == "usage_at lies on 2026-11-24 (UTC), usage_date is 2026-11-23"
-    assert reason("day", usage_at="2026-11-22", usage_date="2026-11-23").startswith("usage_at lies on 2026-11-22")
-    # 00:30 at +01:00 on the 24th is the 23rd in UTC.
-    assert reason(usage_at="2026-11-24T00:30:00+01:00", usage_date="2026-11-24").startswith("usage_at lies on")
 
 
 def test_the_future_cannot_be_billed():
     assert reason(usage_at="2026-11-24T14:30:00Z") == "usage is in the future (2026-11-24 14:30:00 UTC)"
     assert reason(usage_at="2026-11-24T12:30:01Z").startswith("usage is in the future")
     assert read([usage(usage_at="2026-11-24T12:30:00Z")]).open_rows == 1
-    assert reason("day", usage_at=..., usage_date="2026-11-25").startswith("usage is in the future (2026-11-25")
+    assert reason("day", usage_at="2026-11-25").startswith("usage is in the future (2026-11-25")
 
 
 def test_texts_are_cleaned():
@@ -315,7 +303,7 @@ ANYTHING = st.one_of(
     st.booleans(), st.binary(max_size=3),
     st.sampled_from(["5", "0.01", "aws", "2026-11-24T10:15:00Z", "2026-11-24", "1e3", "\x00x"]),
 )  # fmt: skip
-NAMES = [*usage(), "usage_date", "entitlement_id", "title", "description", "per"]
+NAMES = [*usage(), "entitlement_id", "title", "description", "per"]
 
 
 @settings(derandomize=True, max_examples=examples(20), deadline=None)
@@ -323,10 +311,9 @@ NAMES = [*usage(), "usage_date", "entitlement_id", "title", "description", "per"
 def test_whatever_rows_hold_each_is_judged_once(changes, grain):
     """Nothing silently unbilled: every row is in a line, open, or refused, and a line is fit to be sent."""
     found = read([{**usage(), **one} for one in changes], grain)
-    in_lines = sum(one.rows for one in found.lines) if not found.zeros else None
     assert found.rows == len(changes)
-    if in_lines is not None:
-        assert in_lines + found.open_rows + sum(one.count for one in found.refusals) == found.rows
+    in_lines = sum(one.rows for one in (*found.lines, *found.zeros))
+    assert in_lines + found.open_rows + sum(one.count for one in found.refusals) == found.rows
     for one in found.lines:
         assert one.units.is_finite() and one.units >= 0 and one.price.is_finite() and one.price >= 0
         assert all((one.vendor, one.listing_id, one.customer_id, one.dimension)) and one.ends_at <= NOW
