@@ -65,7 +65,6 @@ ELSEWHERE = {
         "python": "needs a project of `dlt init`; `make environments`",
         "from automatum import PushOptions": "needs Postgres, and usage of the user",
         "import automatum": "needs the id of a load of the user",
-        "# The assets": "needs Dagster; `make dagster`",
     },
     "metering.md": {
         "automatum push --usage usage_by_hour": _TABLE,
