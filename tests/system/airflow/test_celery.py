@@ -78,6 +78,11 @@ def test_killed_workers_and_a_lost_broker_lose_no_row_and_bill_nothing_twice_i1_
         for number in numbers:
             deployment.kill_worker(number)
             killed.append(task)
+        return numbers
+
+    def kill_and_start(task, most):
+        numbers = kill(task, most)
+        for number in numbers:
             deployment.start_worker(number)
         return numbers
 
@@ -89,8 +94,11 @@ def test_killed_workers_and_a_lost_broker_lose_no_row_and_bill_nothing_twice_i1_
         deployment.wait(lambda: time.monotonic() > end, 30)
         print(f"without a broker: {len(firm.sandbox.requests.all()) - asked} requests", flush=True)
         firm.broker.start()
+        # Only now: a worker that finds no broker when it starts ends.
+        for number in set(range(WORKERS)) - set(deployment.workers):
+            deployment.start_worker(number)
         firm.delay_a_push()
-        deployment.wait(lambda: kill("push", WORKERS), 60)
+        deployment.wait(lambda: kill_and_start("push", WORKERS), 60)
 
     run = deployment.trigger("automatum")
     breaking = in_thread(break_things)
