@@ -116,11 +116,10 @@ def open_ledger(given: Mapping[str, Any]) -> Iterator[tuple[AutomatumSettings, L
         ConfigurationError: The ledger must not be used, or does not exist.
     """
     from ..metering.ledger.ledger import Ledger
-    from ..metering.ledger.location import KEY, find_ledger, ledger_owner
+    from ..metering.ledger.location import find_ledger, ledger_owner
 
     settings = settings_of(given)
     url = find_ledger(settings)
     with Ledger.open(url, SystemClock(), ledger_owner(settings)) as ledger:
-        if not ledger.exists:
-            raise ConfigurationError(KEY, f"there is no ledger at {ledger.location}.", "Push first, or set ledger_url.")
+        ledger.require_tables()
         yield settings, ledger

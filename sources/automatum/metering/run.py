@@ -18,7 +18,7 @@ from ..warehouse.dataset import use_stored_owner
 from .export import refuse_older
 from .ledger.events import apply_events, read_events
 from .ledger.ledger import Ledger
-from .ledger.location import find_ledger, ledger_owner
+from .ledger.location import find_ledger, ledger_owner, problem_of_missing
 from .options import PushOptions
 from .push import PushResult, push
 from .settle import Decision, SettleResult, settle
@@ -67,6 +67,8 @@ def run_push(
     with _open(settings, options, clock, begin=begin) as ledger:
         if session:
             ledger.require()
+        elif not ledger.exists and (lost := problem_of_missing(ledger.location, ledger.path, begin=True)):
+            raise lost
         pipeline = _pipeline(settings, options, clock, budget, pipeline)
         if session and pipeline is not None:
             refuse_older(ledger, pipeline, settings.owner)
@@ -116,15 +118,16 @@ def run_settle(
     session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if sends else None
     with _open(settings, options, clock) as ledger:
         ledger.require_tables()
-        checked = (send or decision == "carry") and not options.unchecked
-        pipeline = _pipeline(settings, options, clock, budget) if checked else None
+        pipeline = _pipeline(settings, options, clock, budget) if send or decision == "carry" else None
+        if session and pipeline is not None:
+            refuse_older(ledger, pipeline, settings.owner)
         return settle(
             ledger,
             session,
             ids,
             decision,
             _limited(options, settings),
-            pipeline=pipeline,
+            pipeline=None if options.unchecked else pipeline,
             organization_id=settings.owner,
             send=send,
             reason=reason.strip(),

@@ -7,7 +7,17 @@ import pytest
 
 from tests.support.desk import SMALL
 from tests.support.postgres import postgres  # noqa: F401  fixture
-from tests.support.pushing import Teller, counts, keys_of, keys_of_bodies, rows_of, taken_by, write_csv, write_events
+from tests.support.pushing import (
+    METERING,
+    Teller,
+    counts,
+    keys_of,
+    keys_of_bodies,
+    rows_of,
+    taken_by,
+    write_csv,
+    write_events,
+)
 
 
 @pytest.fixture
@@ -67,6 +77,20 @@ def test_a_removed_ledger_bills_nothing_again(small, desk, teller):
     rows = rows_of(small)
     teller.push(rows, "--confirm")
     ledger_file().unlink()
+    Path("events.jsonl").write_text("{}")
+    for arguments in (
+        ["--usage", "usage.csv"],
+        ["settle", "LINE", "--billed", "--confirm"],
+        ["events", "events.jsonl"],
+        ["statement", "--month", "2026-11"],
+        ["export"],
+        ["ledger", "backup", "backup.sqlite"],
+        ["ledger", "adopt", "--confirm"],
+        ["ledger", "restore", "--from", "none.sqlite"],
+    ):
+        said = desk.run("push", *arguments, "--json")
+        assert said.code == 78 and "--new-ledger" not in said.says, said
+        assert "there was a ledger at" in said.says or "there is no file" in said.says, said
     assert "there was a ledger at" in refused(desk, small)
     assert "there was a ledger at" in refused(desk, small, "--new-ledger")
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
@@ -268,6 +292,23 @@ def test_a_ledger_that_lacks_exported_lines_is_refused(small, desk, teller, tmp_
     ledger(desk, "restore", "--from", tmp_path / "backup.sqlite")
     assert teller.push(rows, "--confirm")["already_accepted"] == len(rows)
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+def test_a_decision_with_an_older_ledger_sends_nothing_again(small, desk, teller, tmp_path):
+    """As found: a restored ledger had a line as refused that was sent later, and `push status` named the command."""
+    small.faults.add("status", path=METERING, status=400, count=1)
+    refused_row = rows_of(small, most=1)
+    teller.push(refused_row, "--confirm", code=65)
+    (entry,) = teller.entries("unbilled")
+    ledger(desk, "backup", tmp_path / "backup.sqlite")
+    teller.run("settle", entry.id, "--not-billed", "--send", "--confirm")
+    teller.run("export")
+    shutil.rmtree(ledger_file().parent)  # a new disk
+    ledger(desk, "restore", "--from", tmp_path / "backup.sqlite")
+    for decision in (["--not-billed", "--send"], ["--carry"], ["--carry", "--unchecked"]):
+        ran = desk.run("push", "settle", entry.id, *decision, "--confirm", "--json")
+        assert ran.code == 78 and "metering_attempts in the destination has the call" in ran.says, ran
+    assert keys_of_bodies(taken_by(small)) == keys_of(refused_row)
 
 
 @pytest.mark.slow

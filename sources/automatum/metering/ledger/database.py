@@ -21,7 +21,7 @@ from ...core.errors import ConfigurationError
 from ...core.private_files import check_own, writing
 from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, translate
 from .identity import insert_meta
-from .location import KEY, Note, locks_folder, sqlite_path
+from .location import KEY, Note, locks_folder, problem_of_missing, sqlite_path
 from .tables import CONTENT, META, METADATA, VERSION
 
 _WRITE_LOCK = 0x6175746F6D
@@ -175,10 +175,8 @@ class LedgerDatabase:
 
     def require_tables(self) -> None:
         """Raise `ConfigurationError` if the ledger has not been created."""
-        if not self.exists:
-            raise ConfigurationError(
-                KEY, f"there is no ledger at {self.location}.", "The first push of all begins it, with --new-ledger."
-            )
+        if not self.exists and (problem := problem_of_missing(self.location, self.path, begin=False)):
+            raise problem
 
     def close(self) -> None:
         """Close all connections."""

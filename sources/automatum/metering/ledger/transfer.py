@@ -93,28 +93,28 @@ def restore(url: str, clock: Clock, owner: Owner, file: Path) -> Restored:
     """
     file = file.expanduser().absolute()
     unknown: list[int] = []
-    with Ledger.open(f"sqlite:///{file}", clock) as copy:
-        copy.require_tables()
-        with copy.read() as connection:
-            meta = read_meta(connection)
-            _check_backup(meta, file, owner)
+    if not file.is_file():
+        raise ConfigurationError("--from", f"there is no file {file}.", "Name a file of `push ledger backup`.")
+    with Ledger.open(f"sqlite:///{file}", clock) as copy, copy.read() as connection:
+        meta = read_meta(connection)
+        _check_backup(meta, file, owner)
 
-            def fill(into: Connection) -> None:
-                _copy(connection, into)
-                lost, now = {"state": "unknown", "error": LOST}, utc(clock.time())
-                unknown.append(into.execute(update(LINES).where(LINES.c.state == "sending").values(lost)).rowcount)
-                into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(**lost, ended_at=now))
-                own = {"api": owner.api, "organization": owner.organization}
-                own |= {name: meta[name] for name in ("ledger_id", "created_at")}
-                into.execute(update(META).values(own))
+        def fill(into: Connection) -> None:
+            _copy(connection, into)
+            lost, now = {"state": "unknown", "error": LOST}, utc(clock.time())
+            unknown.append(into.execute(update(LINES).where(LINES.c.state == "sending").values(lost)).rowcount)
+            into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(**lost, ended_at=now))
+            own = {"api": owner.api, "organization": owner.organization}
+            own |= {name: meta[name] for name in ("ledger_id", "created_at")}
+            into.execute(update(META).values(own))
 
-            with Ledger.open(url, clock) as ledger:
-                ledger.create(fill)
-                noted = ledger.note.read()
-                lacks = noted if noted and not ledger.has_call(noted) else None
-                with ledger.read() as restored:
-                    last_call = restored.scalar(select(func.max(ATTEMPTS.c.started_at)))
-                    return Restored(count_rows(restored), last_call, unknown[0], lacks)
+        with Ledger.open(url, clock) as ledger:
+            ledger.create(fill)
+            noted = ledger.note.read()
+            lacks = noted if noted and not ledger.has_call(noted) else None
+            with ledger.read() as restored:
+                last_call = restored.scalar(select(func.max(ATTEMPTS.c.started_at)))
+                return Restored(count_rows(restored), last_call, unknown[0], lacks)
 
 
 def _check_backup(meta: Mapping[str, Any], file: Path, owner: Owner) -> None:
