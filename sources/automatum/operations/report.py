@@ -12,11 +12,14 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dlt.destinations.exceptions import DatabaseException
+
 from ..core.clock import utc
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from ..core.extras import install_command
 from ..core.process import MOST_DUCKDB_MEMORY
 from ..endpoints import ORGANIZATION
+from ..metering.model import exact
 from ..warehouse.duckdb_file import is_duckdb
 from ..warehouse.sql_client import sql_client
 from .model_files import read_models
@@ -193,7 +196,7 @@ class Section:
         for row in self.rows if self.question.total else ():
             amount, currency = row[self.question.total], row["currency"] or "unknown currency"
             if amount is not None and self.month in (None, row.get("month")):
-                totals[currency] = totals.get(currency, Decimal(0)) + amount
+                totals[currency] = exact().add(totals.get(currency, Decimal(0)), amount)
         return totals
 
     @cached_property
@@ -277,7 +280,7 @@ def read_report(pipeline: SupportsPipeline, into: str | None, now: float) -> Rep
         now: The present, in seconds since the epoch.
 
     Raises:
-        ConfigurationError: The views are not there.
+        ConfigurationError: The views are not there; or an amount is too large for the sums of one.
         DestinationError: The destination cannot be reached.
     """
     with sql_client(pipeline) as client:
@@ -295,7 +298,12 @@ def read_report(pipeline: SupportsPipeline, into: str | None, now: float) -> Rep
         report = Report(dataset, utc(now))
         last_month = (report.made_at.date().replace(day=1) - timedelta(days=1)).replace(day=1)
         for question in QUESTIONS:
-            rows = _read(client, question.query, dataset)
+            try:
+                rows = _read(client, question.query, dataset)
+            except DatabaseException as error:
+                if is_duckdb(pipeline) and "out of range" in str(error).lower():
+                    raise _too_large(client, question.model) from None
+                raise
             report.sections.append(Section(question, rows, last_month if question.monthly else None))
     return report
 
@@ -304,6 +312,29 @@ def _read(client: Any, query: str, dataset: str) -> list[dict[str, Any]]:
     with client.execute_query(query.format(schema=f'"{dataset}"')) as cursor:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _too_large(client: Any, model: str) -> ConfigurationError:
+    """The error for sums of more digits than DuckDB's decimals have; it names the amount that fills its column most."""
+    columns = client.execute_sql(
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "JOIN duckdb_tables() USING (database_oid, table_oid, table_name) "
+        "WHERE duckdb_columns.schema_name = %s AND data_type LIKE 'DECIMAL%%'",
+        client.dataset_name,
+    )
+    most, table, column, value = 0, "", "", Decimal(0)
+    for name, of_it in columns:
+        query = f'SELECT "{of_it}" FROM {client.make_qualified_table_name(name)} ORDER BY abs("{of_it}") DESC LIMIT 1'  # noqa: S608
+        for (found,) in client.execute_sql(query):
+            digits = int("".join(map(str, found.as_tuple().digits))) if found is not None else 0
+            if digits > most:
+                most, table, column, value = digits, name, of_it, found
+    return ConfigurationError(
+        f"{table}.{column}",
+        f"has {value}, with which the sums of {model} have more digits than DuckDB keeps.",
+        f"Correct it at its source, and load it again. Its row is that of {client.dataset_name}.{table} with this "
+        f"{column}.",
+    )
 
 
 def _words(name: str) -> str:

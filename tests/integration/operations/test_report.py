@@ -5,6 +5,7 @@ from collections import defaultdict
 from decimal import Decimal
 from html.parser import HTMLParser
 
+import duckdb
 import pytest
 
 from automatum.operations.report import FIRST_ROWS, MOST_ROWS, QUESTIONS
@@ -131,3 +132,16 @@ def test_the_command_writes_the_page_and_says_what_is_missing(desk, small):
     assert desk.run("report", "--out", "nowhere/report.html").code == 78
     (desk.folder / "link.html").symlink_to(desk.folder / "report.html")
     assert desk.run("report", "--out", "link.html").code == 78
+
+
+def test_an_amount_that_fills_its_column_is_named(desk, small):
+    """As found: exit 69, and that a destination is needed that answers SQL."""
+    most = "9" * 29 + "." + "9" * 9
+    assert desk.run("sync").code == 0
+    assert desk.run("models", "create").code == 0
+    with duckdb.connect(str(desk.folder / "marketplace.duckdb")) as connection:
+        (one,) = connection.execute("SELECT id FROM automatum.entitlements WHERE status = 'active' LIMIT 1").fetchone()
+        connection.execute(f"UPDATE automatum.entitlements SET value = {most} WHERE id = '{one}'")
+    ran = desk.run("report")
+    assert ran.code == 78 and f"entitlements.value: has {most}" in ran.says, ran
+    assert not (desk.folder / "report.html").exists()
