@@ -250,13 +250,14 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, options
                 "%s of a push that died are unknown; see `automatum push status`.", plural(recovered, "line")
             )
             plan = make_plan(usage, ledger, options, ledger.now())
+        first = min((*usage.lines, *usage.zeros), key=lambda line: line.starts_at, default=None)
         run.record(
             expired=plan.expired,
             asked=plan.asked,
             gone=plan.gone,
             refusals=plan.refusals,
             sources=plan.sources,
-            whole=Path(usage.source).is_absolute(),
+            whole=first if Path(usage.source).is_absolute() else None,
         )
         sender = Sender(session, ledger, run, late_ok=options.late_ok, again=plan.again)
         sent = SendResult() if plan.limit else sender.send(plan.to_send)

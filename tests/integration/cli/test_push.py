@@ -419,6 +419,18 @@ def test_i5_refused_usage_is_65_until_it_is_pushed_or_closed(small, teller):
     teller.run("status")
 
 
+def test_i5_a_file_that_was_replaced_by_later_usage_closes_no_refusal(small, teller):
+    """As found: a file with a header alone closed the refusal of a row, which was never billed."""
+    good, typed, bad = rows_of(small, back=(2,), most=3)
+    teller.push([good, typed], "--confirm")
+    write_csv([good, typed, {**typed, "units": "abc"}, {**bad, "usage_at": "yesterday"}])
+    assert teller.push("usage.csv", "--confirm", code=65)["unresolved"] == {"refusal": 2}
+    assert teller.push([], "--confirm", code=65)["unresolved"] == {"refusal": 2}
+    later = rows_of(small, back=(1,), most=1)  # It had ended, too: the row without a time may have been of this hour.
+    assert teller.push(later, "--confirm", code=65)["unresolved"] == {"refusal": 1}
+    assert teller.push([good, typed, bad], "--confirm")["unresolved"] == {}
+
+
 @pytest.mark.slow
 def test_i5_the_status_of_syncs_is_65_too_while_a_line_is_unresolved(troubled, desk):
     """A person on call looks at one status, and must not read 0 while money is unresolved."""

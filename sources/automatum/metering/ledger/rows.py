@@ -282,13 +282,23 @@ def close_sent(connection: Connection, line_ids: Collection[str], now: datetime)
         close(connection, ids, now, PUSH, "The line was sent.")
 
 
-def close_whole(connection: Connection, source: str, now: datetime) -> None:
-    """Close the refusals of a file that was read whole without any, but those of lines that are not in the ledger."""
+def close_whole(connection: Connection, source: str, first: Line, now: datetime) -> None:
+    """Close the refusals of a file that was read whole without any, but those of lines that are not in the ledger, and
+    those of a time before the file begins: it was replaced by later usage, not corrected.
+    """
     query = select(JOURNAL).where(JOURNAL.c.kind == "refusal", JOURNAL.c.closed_at.is_(None))
     found = [to_item(row) for row in connection.execute(query.where(JOURNAL.c.source == source))]
     there = in_ledger(connection, {item.data["line_id"] for item in found if item.data.get("line_id")})
-    done = [item.id for item in found if item.data.get("line_id") in {None, *there}]
+    done = [item.id for item in found if item.data.get("line_id") in {None, *there} and _reaches(first, item)]
     close(connection, done, now, PUSH, "The file was pushed whole.")
+
+
+def _reaches(first: Line, item: Item) -> bool:
+    """Whether usage that begins with a line has the time of refused rows; if that is unknown, what had ended then."""
+    start = (item.data.get("about") or {}).get("starts_at")
+    if start:
+        return first.starts_at <= datetime.fromisoformat(start)
+    return item.at is not None and first.ends_at <= item.at
 
 
 def close_runs(connection: Connection, now: datetime) -> None:

@@ -184,7 +184,7 @@ class Run:
         gone: Collection[str] = (),
         refusals: Sequence[Refusal] = (),
         sources: Sequence[tuple[Line, Entry]] = (),
-        whole: bool = False,
+        whole: Line | None = None,
     ) -> None:
         """Record what the comparison of usage with the ledger has found, in one transaction.
 
@@ -195,7 +195,7 @@ class Run:
             gone: Ids of lines that were taken, and that the usage does not contain any more.
             refusals: Refused rows.
             sources: Lines that another source has asked for, with their entries.
-            whole: Whether the usage is a file that was read whole. Without a refusal it closes the earlier ones.
+            whole: The earliest line of a file that was read whole. Without a refusal the file closes those of its time.
         """
         now = self._database.now()
         unsent = [(line, "expired", text) for line, text in expired]
@@ -211,7 +211,7 @@ class Run:
             for line, entry in sources:
                 rows.note(connection, rows.source_item(line, entry, now, self.source, self.by))
             if whole and not refusals:
-                rows.close_whole(connection, self.source, now)
+                rows.close_whole(connection, self.source, whole, now)
 
     def end(self, *, complete: bool, reason: str = "") -> None:
         """Close the journal's item of this run, and of earlier ones, if each line is in the ledger.

@@ -1,6 +1,7 @@
 """I5: what a push did not send, and usage that was refused, stay open until they are pushed or a person closes them."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -102,12 +103,14 @@ def test_a_refusal_is_closed_when_its_line_is_sent(ledger):
 
 
 def test_a_file_that_is_pushed_whole_closes_what_has_no_line(ledger):
+    ended, later = (replace(LINES[0], starts_at=ledger.now() - timedelta(hours=hours)) for hours in (1, 0))
     push(ledger, refusals=[TYPED, BROKEN])
-    push(ledger, source="b.csv", whole=True)
-    push(ledger, whole=False)
-    push(ledger, refusals=[TYPED], whole=True)
+    push(ledger, source="b.csv", whole=ended)
+    push(ledger, whole=None)
+    push(ledger, refusals=[TYPED], whole=ended)
+    push(ledger, whole=later)
     assert len(open_items(ledger, "refusal")) == 2
-    push(ledger, whole=True)
+    push(ledger, whole=ended)
     (left,) = open_items(ledger, "refusal")
     assert left.subject == LINES[0].id, "its line was never sent"
 
