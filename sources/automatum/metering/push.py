@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from ..core.result_line import result_line
 from ..core.text import plural
 from .ledger.entries import entry_figures, line_figures
 from .ledger.ledger import Ledger
+from .ledger.run import Run
 from .model import amounts
 from .options import PushOptions
 from .payloads import Body, bodies
@@ -261,6 +262,8 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, options
         )
         sender = Sender(session, ledger, run, late_ok=options.late_ok, again=plan.again)
         sent = SendResult() if plan.limit else sender.send(plan.to_send)
+        if sent.elsewhere:
+            _compare_again(plan, run, replace(usage, lines=tuple(sent.elsewhere)), ledger, options)
         reason = plan.limit or (sent.stopped.message if sent.stopped else "")
         run.end(complete=not reason, reason=reason)
     more = isinstance(sent.stopped, MoreToDo)
@@ -280,3 +283,13 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, options
     elif sent.stopped or result.exit_code:
         result.verdict = "incomplete"
     return result
+
+
+def _compare_again(plan: Plan, run: Run, usage: Usage, ledger: Ledger, options: PushOptions) -> None:
+    """Compare lines that another push has claimed meanwhile: it may have other units, or be of another source."""
+    found = make_plan(replace(usage, refusals=(), zeros=()), ledger, options, ledger.now())
+    run.record(asked=found.asked, refusals=found.refusals, sources=found.sources)
+    plan.refusals += found.refusals
+    plan.sources += found.sources
+    ids = {line.id for line in usage.lines}
+    plan.waiting += [entry for entry in found.waiting if entry.id in ids]

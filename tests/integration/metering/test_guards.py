@@ -175,6 +175,32 @@ def test_m8_one_source_for_both_parts_carries_the_second(api, books):
     assert sum(Decimal(use["units"]) for body in api.taken for use in body["details"]["usages"]) == 7
 
 
+@pytest.mark.parametrize(
+    ("other", "source", "waits"),
+    [
+        (row(2, units="7"), "b.csv", "other_source"),
+        (row(2, units="7"), "a.csv", "conflict"),
+        (row(2, entitlement_id="ent_1"), "b.csv", "refused"),
+        (row(2), "a.csv", None),
+    ],
+)
+def test_m8_a_line_that_another_push_sends_meanwhile_is_compared_with_it(other, source, waits, api, books, tmp_path):
+    """As found: it counted as being sent by the other push, with exit code 0, whatever the other one sent."""
+    with Api() as second:
+
+        def decide(number, body):
+            if number == 1:
+                assert Books(second.url, tmp_path).push([other], source=source).exit_code == 0
+            return True, Say(202, YES)
+
+        api.decide = decide
+        summary = books.push([row(back=2), row(2)], source="a.csv")
+    assert keys_of_bodies(api.taken + second.taken) == keys_of([row(back=2), other])
+    assert {name for name in ("other_source", "conflict", "refused") if summary.lines[name]} == {waits} - {None}
+    assert sum(summary.unresolved.values()) == bool(waits)
+    assert summary.exit_code == (65 if waits else 0)
+
+
 # What is gone, and what overlaps
 
 
