@@ -20,7 +20,7 @@ from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
 from ..schema.metering_tables import LINES
 from ..warehouse.dlt_internals import loading_pipeline
-from .export import as_arrow, declare_resource
+from .export import as_arrow, declare_resource, refuse_own_tables
 from .ledger.entries import entry_figures
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger, ledger_owner
@@ -59,7 +59,10 @@ def metering_usage(
 
     def lines() -> Iterator[Any]:
         own = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
-        result = run_push(usage, options, settings=own, clock=clock, pipeline=loading_pipeline())
+        pipeline = loading_pipeline()
+        if pipeline is not None:
+            refuse_own_tables(pipeline)
+        result = run_push(usage, options, settings=own, clock=clock, pipeline=pipeline)
         for refusal in result.plan.refusals:
             logger.warning("usage: %d rows are not billed: %s", refusal.count, refusal.reason)
         logger.info("%s", result.line())

@@ -25,10 +25,11 @@ from ..schema.tables import owned
 from ..warehouse.catalog import update_catalog, write_views
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
-from ..warehouse.sql import organization_filter, read_rows
+from ..warehouse.sql import column_names, organization_filter, read_rows
 from .ledger.entries import Entry, entry_figures
 from .ledger.ledger import Ledger
 from .ledger.location import KEY
+from .ledger.tables import META
 from .model import exact
 
 if TYPE_CHECKING:
@@ -186,9 +187,11 @@ def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: s
         Table to number of loaded rows.
 
     Raises:
-        ConfigurationError: The ledger is older than what was exported before; see `refuse_older`.
+        ConfigurationError: The ledger is older than what was exported before, see `refuse_older`; or the dataset is
+            that of its own tables.
         DestinationError: The destination refuses the rows, or cannot be reached.
     """
+    refuse_own_tables(pipeline)
     refuse_older(ledger, pipeline, organization_id)
     try:
         pipeline.run(metering_ledger(ledger, organization_id))
@@ -204,6 +207,21 @@ def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: s
 
 def _view(file: str, organization_id: str | None) -> str:
     return read_sql(file).replace("{organization}", "" if organization_id is None else f"{ORGANIZATION}, ")
+
+
+def refuse_own_tables(pipeline: SupportsPipeline) -> None:
+    """Refuse to load `EXPORTED` to the schema of a ledger, whose own tables have these names.
+
+    Raises:
+        ConfigurationError: The dataset is that schema.
+        DestinationError: The destination cannot be read.
+    """
+    if column_names(pipeline, META.name):
+        raise ConfigurationError(
+            "--dataset",
+            f"{pipeline.dataset_name} is the schema of a ledger, whose own tables have the names of the export.",
+            "Name another dataset, or move the ledger to a database of its own.",
+        )
 
 
 def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None) -> None:
@@ -223,5 +241,6 @@ def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: st
             f"{ATTEMPTS.name} in the destination has the call {last}, which the ledger {ledger.location} lacks. "
             "Another ledger sent it, or this one is an old copy.",
             "Find the ledger that was exported, or restore its backup: `automatum push ledger restore --from FILE`. If "
-            f"it is lost: settle what {LINES.name} has of the last day with the vendor, and drop the three tables.",
+            f"it is lost: settle what {LINES.name} has of the last day with the vendor, and drop the three metering "
+            f"tables of the dataset {pipeline.dataset_name}.",
         )

@@ -3,9 +3,14 @@
 import dlt
 import duckdb
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 
-from automatum.core.errors import DestinationError
+from automatum import PushOptions, metering_usage
+from automatum.config.settings import resolve_settings
+from automatum.core.clock import SystemClock
+from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.metering.export import EXPORTED, VIEWS, export_ledger
+from automatum.metering.ledger.ledger import Ledger
 from automatum.schema.metering_tables import METERING_TABLES
 from automatum.schema.tables import owned
 from automatum.warehouse.target import open_pipeline
@@ -121,6 +126,20 @@ def test_the_views_answer_what_was_billed_what_is_usual_and_who_is_silent(pipeli
     (lines, last_at, hours) = query("SELECT lines, last_at, silent_hours FROM automatum.metering_silence")[0]
     assert (lines, last_at) == (40, entries[-1].line.starts_at)
     assert hours == query(f"SELECT floor(epoch(now() - TIMESTAMPTZ '{last_at}') / 3600)")[0][0]
+
+
+@pytest.mark.slow
+def test_an_export_is_not_loaded_to_the_ledgers_own_tables(postgres, tmp_path):  # noqa: F811
+    """As found: dlt added columns to the tables of the ledger, and replaced their rows."""
+    target = dlt.destinations.postgres(credentials=postgres)
+    pipeline = dlt.pipeline("export", str(tmp_path / "dlt"), destination=target, dataset_name="public")
+    with Ledger.open(postgres, SystemClock(), begin=True, write=True) as ledger:
+        with pytest.raises(ConfigurationError, match="the schema of a ledger"):
+            export_ledger(ledger, pipeline)
+        given = {"ledger_url": postgres, "client_id": "app", "client_secret": "secret"}
+        resource = metering_usage([], PushOptions(), settings=resolve_settings(given))
+        with pytest.raises(PipelineStepFailed, match="the schema of a ledger"):
+            pipeline.run(resource)
 
 
 @pytest.mark.slow

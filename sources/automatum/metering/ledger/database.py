@@ -22,7 +22,7 @@ from ...core.private_files import check_own, writing
 from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, translate
 from .identity import insert_meta
 from .location import KEY, Note, locks_folder, problem_of_missing, sqlite_path
-from .tables import CONTENT, META, METADATA, VERSION
+from .tables import ATTEMPTS, CONTENT, LINES, META, METADATA, VERSION
 
 _WRITE_LOCK = 0x6175746F6D
 """Advisory lock of Postgres that a write transaction holds."""
@@ -268,6 +268,15 @@ class LedgerDatabase:
             raise ConfigurationError(
                 KEY,
                 f"{self.location} is an incomplete ledger (version {version}, missing tables: {missing}).",
+                f"Restore its last copy. {KEEP}",
+            )
+        sent = select(ATTEMPTS.c.line_id).where(ATTEMPTS.c.state.in_(("accepted", "unknown", "sending"))).limit(1)
+        if connection.scalar(select(LINES.c.line_id).limit(1)) is None and (line_id := connection.scalar(sent)):
+            # A truncated table, or one that a dump restored without its rows: each line would be sent again.
+            raise ConfigurationError(
+                KEY,
+                f"{self.location} is an incomplete ledger: {LINES.name} is empty, and {ATTEMPTS.name} has the line "
+                f"{line_id}.",
                 f"Restore its last copy. {KEEP}",
             )
 

@@ -139,12 +139,17 @@ def test_another_programs_database_is_refused(path):
         ("DELETE FROM metering_schema", "incomplete ledger"),
         ("DROP TABLE metering_attempts", "missing tables: metering_attempts"),
         ("DROP TABLE metering_schema", "missing tables: metering_schema"),
+        ("DELETE FROM metering_lines", "metering_lines is empty, and metering_attempts has the line"),
     ],
 )
 @pytest.mark.parametrize("write", [True, False])
 def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, write):
-    with open_ledger() as ledger, ledger.write() as connection:
-        connection.execute(text(statement))
+    with open_ledger() as ledger:
+        with ledger.run("usage.csv", [make_line()], "ann") as run:
+            run.claim("body", [make_line()])
+            run.end(complete=True)
+        with ledger.write() as connection:
+            connection.execute(text(statement))
     with pytest.raises(ConfigurationError, match=says) as caught:
         Ledger.open(ledger_url, FakeClock(), begin=write, write=write)
     assert caught.value.next_step
