@@ -21,10 +21,13 @@ from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRela
 from ..config.plaintext import refuse_plaintext_postgres
 from ..core.errors import AutomatumError, ConfigurationError, DestinationError
 from ..core.redaction import first_line
+from ..schema.columns import normalize_identifier
 
 TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 """Errors for a table that does not exist."""
 _VARIABLE = re.compile(r"\bDESTINATION__\w+")
+_STAGING = re.compile(r"(.+)_staging(?:_.*)?")
+"""Names of the datasets in which dlt, and each organization, merges the rows of a dataset (`target._staging`)."""
 _URLS = {
     "postgres": "postgresql://user:password@host:5432/database",
     "motherduck": "md:database?motherduck_token=...",
@@ -35,11 +38,18 @@ _shared: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
 
 
 def check_destination(pipeline: SupportsPipeline) -> None:
-    """Check that the destination of a pipeline replaces rows by key; opens no connection.
+    """Check that the destination of a pipeline replaces rows by key, in a dataset of its own; opens no connection.
 
     Raises:
-        ConfigurationError: It does not.
+        ConfigurationError: It does not, or the dataset has the name of a staging dataset.
     """
+    name = pipeline.dataset_name or ""
+    if staged := name and _STAGING.fullmatch(normalize_identifier(name).lower()):
+        raise ConfigurationError(
+            "--dataset",
+            f"{name!r} is the name of a staging dataset of {staged[1]}, which a load to {staged[1]} empties.",
+            "Name another one. If it has rows, rename it in the destination first.",
+        )
     able: Any = pipeline.destination.capabilities()
     strategies = list(able.supported_merge_strategies or ())
     if able.merge_strategies_selector:

@@ -6,6 +6,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from automatum import automatum_source
 from automatum.core.errors import ConfigurationError
+from automatum.sync.options import SyncOptions
+from automatum.sync.run import run_sync
+from automatum.warehouse.target import Target
 from tests.support.syncing import Site
 
 
@@ -32,3 +35,16 @@ def test_a_destination_that_does_not_replace_rows_is_refused_before_a_request(si
         pipeline.run(automatum_source(settings=site.resolved()).with_resources("customers"))
     assert site.served.sandbox.requests.to("/api/v1/") == []
     assert not (site.folder / "lake").exists()
+
+
+@pytest.mark.parametrize("name", ["automatum_staging", "Automatum_Staging", "automatum_staging_acme"])
+def test_a_dataset_in_which_dlt_stages_the_rows_of_another_is_refused_before_a_request(site, name):
+    """A load to `automatum` on Postgres, and `automatum forget` in it, empty every table of it."""
+    with pytest.raises(ConfigurationError, match="a staging dataset of automatum") as refused:
+        run_sync(SyncOptions(target=Target(dataset=name, database=site.database)), settings=site.resolved())
+    assert refused.value.exit_code == 78
+    destination = dlt.destinations.duckdb(str(site.folder / "dlt.duckdb"))
+    pipeline = dlt.pipeline("staged", str(site.folder / "dlt"), destination=destination, dataset_name=name)
+    with pytest.raises(PipelineStepFailed, match="a staging dataset of automatum"):
+        pipeline.run(automatum_source(settings=site.resolved()).with_resources("customers"))
+    assert site.served.sandbox.requests.to("/api/v1/") == []
