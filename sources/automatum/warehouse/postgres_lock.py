@@ -76,7 +76,7 @@ def exclusive_tables(
         client.execute_sql(_SET_UP, f"automatum, process {os.getpid()} on {platform.node()}"[:_LONGEST_NAME])
         of_all = Waiting(f"The dataset {pipeline.dataset_name}", wait, clock, budget)
         for table in sorted(tables):  # Two runs that share two tables take them in the same order.
-            key = f"automatum {pipeline.dataset_name}", f"{table} {owner or ''}"
+            key = f"automatum {client.dataset_name}", f"{table} {owner or ''}"  # The name that Postgres knows.
             while not client.execute_sql(_LOCK, *key)[0][0]:
                 of_all.pause(f"is being synced ({table}) by {_holder(client, key)}")
 

@@ -353,5 +353,5 @@ def name_pipeline(label: str, destination: Any, dataset: str, database: Path | N
     """
     place = locate_destination(destination) if database is None else f"duckdb {database}"
     readable = re.sub(r"[^a-z0-9]+", "_", (database.stem if database else destination.destination_name).lower())
-    digest = hashlib.sha256(f"{place}\n{dataset}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{place}\n{normalize_identifier(dataset)}".encode()).hexdigest()[:8]
     return f"{label}_{readable.strip('_')[:24] or 'x'}_{digest}"

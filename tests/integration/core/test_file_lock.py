@@ -241,7 +241,7 @@ def run_beside(desk, held):
     target = Target("postgres", "automatum")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DESTINATION__POSTGRES__CREDENTIALS", held)
-        name = name_pipeline("automatum", target.open(), "automatum", None)
+        name = name_pipeline("automatum", target.open(), "Automatum", None)  # the same schema
     with Other(HOLD, Path(get_dlt_pipelines_dir()) / f"{name}.lock"):
         return name, desk.run("sync", "--lock-wait", "0.1", "--destination", "postgres")
 

@@ -67,7 +67,7 @@ def test_the_second_machine_waits_its_time_and_says_who_syncs(desk, machines, po
         desk.use(served)
         first = machines()
         reads_pages(served, first)
-        second = machines("--lock-wait", "0")
+        second = machines("--lock-wait", "0", "--dataset", "AUTOMATUM")  # the same schema
         said = second.communicate(timeout=60)
         assert second.returncode == 75, said
         text = " ".join("".join(said).split())
