@@ -1,11 +1,30 @@
-"""Recognizes network file systems, on which file locks are not reliable."""
+"""Finds the user's own folders, and recognizes network file systems, on which file locks are not reliable."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from .errors import ConfigurationError
 
 NETWORK = ("nfs", "cifs", "smb", "afs", "afpfs", "ceph", "gfs", "glusterfs", "gpfs", "lustre", "ocfs", "beegfs")
 """Prefixes of file systems on which SQLite's locks do not work between machines (sqlite.org/faq)."""
+
+
+def user_folder(kind: Literal["data", "state"]) -> Path:
+    """The connector's folder in the user's home; it need not exist.
+
+    Raises:
+        ConfigurationError: The home folder is not known, as in a container that runs under a number without a name.
+    """
+    find = platformdirs.user_data_path if kind == "data" else platformdirs.user_state_path
+    with suppress(RuntimeError):
+        if (path := find("automatum", appauthor=False)).is_absolute():
+            return path
+    raise ConfigurationError("HOME", "is not the absolute path of a folder.", f"Set it, or XDG_{kind.upper()}_HOME.")
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import platformdirs
-
 from ..api.exact_json import parse_json
 from ..api.session import ApiSession
 from ..config.credentials import SECRET, STORE_IN, CredentialStore, find_secret_store, open_store
 from ..config.settings import AutomatumSettings
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
+from ..core.file_system import user_folder
 from ..core.redaction import Secret
 from ..endpoints import REGENERATE
 from .applications import SECRET_KEYS, Application, find_application
@@ -118,7 +117,7 @@ def rotate(
         Busy: Another process rotates a secret. Nothing is changed.
         AutomatumError: The API or the vault refuse or do not answer. Nothing is changed.
     """
-    folder = platformdirs.user_state_path("automatum", appauthor=False)
+    folder = user_folder("state")
     # One at a time: the second of two would invalidate the secret that the first one stores.
     clock, budget, again = session.clock, session.budget, "Run again when it has ended."
     about = folder / "rotate.lock", "The rotation of secrets", "automatum apps rotate"

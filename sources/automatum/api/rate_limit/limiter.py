@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from ...config.base_url import host_key
 from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings, Limits
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
+from ...core.file_system import user_folder
 from .redis import SCHEMES, RedisStore
 from .state import LimiterState
 from .stores import SqliteStore, Store, Work
@@ -333,9 +332,8 @@ def _store(settings: AutomatumSettings, clock: Clock, client_id: str) -> Store:
     """The store of an application; of the client ids of a pool, in their order, for that of the organization."""
     url, name = settings.quota_url.reveal() if settings.quota_url else "", state_name(settings, client_id)
     if not url:
-        path = platformdirs.user_state_path("automatum", appauthor=False) / f"quota-{name}.sqlite"
         try:
-            return SqliteStore(path, clock)
+            return SqliteStore(user_folder("state") / f"quota-{name}.sqlite", clock)
         except ConfigurationError as error:
             # The user did not choose this file, so warn and continue.
             logger.warning("%s Until then this process counts its requests alone.", error)

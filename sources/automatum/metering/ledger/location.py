@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from ...config.base_url import file_key
 from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
-from ...core.file_system import network_file_system
+from ...core.file_system import network_file_system, user_folder
 
 KEY = "sources.automatum.ledger_url"
 OPTION = "--new-ledger"
@@ -59,7 +57,7 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     if settings.ledger_url:
         return insert_organization(KEY, settings.ledger_url.reveal(), settings.organization)
     suffix = f"-{settings.organization}" if settings.organization else ""
-    return f"{_SQLITE}{_data_folder() / f'metering-{ledger_key(settings.base_url)}{suffix}.sqlite'}"
+    return f"{_SQLITE}{user_folder('data') / f'metering-{ledger_key(settings.base_url)}{suffix}.sqlite'}"
 
 
 def ledger_key(base_url: str) -> str:
@@ -145,7 +143,7 @@ class Note:
         else:
             name = re.sub(r"[^A-Za-z0-9.-]+", "-", location)[:80]
             key = hashlib.sha256(location.encode()).hexdigest()[:16]
-            self.file = _data_folder() / "ledgers" / f"{name}-{key}.last-attempt"
+            self.file = user_folder("data") / "ledgers" / f"{name}-{key}.last-attempt"
 
     def write(self, attempt_id: str) -> None:
         """Remember a call."""
@@ -193,7 +191,3 @@ def problem_of_missing(
         f"HOME. If only a name has changed: rename it to {location}, then `automatum push ledger adopt --confirm`. "
         f"If nothing was ever pushed, or a first push had nothing to send: add {OPTION}.",
     )
-
-
-def _data_folder() -> Path:
-    return platformdirs.user_data_path("automatum", appauthor=False)

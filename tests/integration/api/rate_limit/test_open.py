@@ -13,6 +13,7 @@ from automatum.api.rate_limit.stores import SqliteStore, Store
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_CONFIGURATION, ConfigurationError
+from automatum.metering.ledger.location import default_ledger_url
 from tests.support.loopback import closed_port
 from tests.support.quota_fixtures import spend, used
 
@@ -58,6 +59,23 @@ def test_the_state_folder_is_where_xdg_says(build, tmp_path, clock, monkeypatch)
     spend(build(), Budget(clock))
     assert len(files(tmp_path / "xdg" / "automatum")) == 1
     assert files(tmp_path / "home") == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.uname().sysname == "Darwin", reason="XDG is not asked here")
+@pytest.mark.parametrize("home", [None, "", "here"])
+def test_a_user_without_a_home_counts_alone_and_has_no_place_for_a_ledger(build, clock, monkeypatch, caplog, home):
+    """As in a container that runs under a number without a name."""
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    settings = resolve_settings({"client_id": CLIENT, "client_secret": SECRET})
+    with caplog.at_level(logging.WARNING, "automatum"):
+        spend(build(), Budget(clock))
+    assert "HOME: is not the absolute path of a folder" in caplog.text
+    with pytest.raises(ConfigurationError, match="Set it, or XDG_DATA_HOME"):
+        default_ledger_url(settings)
 
 
 def test_an_absolute_path(build, tmp_path, clock):
