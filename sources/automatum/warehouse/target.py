@@ -65,7 +65,8 @@ class Target:
     @property
     def file(self) -> Path | None:
         """The DuckDB file with symbolic links resolved; None for another destination."""
-        return self.database.resolve() if self.destination == DUCKDB else None
+        # `Path.resolve` raises RuntimeError for a link that leads to itself.
+        return Path(os.path.realpath(self.database)) if self.destination == DUCKDB else None
 
     @property
     def missing(self) -> bool:
@@ -83,12 +84,12 @@ class Target:
             ConfigurationError: The destination, the file or the dataset cannot be used.
         """
         self._require_driver_and_folder()
-        if self.destination == DUCKDB:
+        if self.file:
             self.check_name("--dataset", self.dataset)
             use_one_loader()
             # A script may have the file open in its own process.
             agent, options = None if pipeline_name == _SCRIPT else USER_AGENT, _staging(pipeline_name)
-            return duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options)
+            return duckdb_destination(self.file, duckdb_memory(), agent, **options)
         register_destination_secrets()
         from dlt.common.destination.exceptions import UnknownDestinationModule
 
@@ -141,6 +142,9 @@ class Target:
             raise ConfigurationError(
                 "--database", f"there is no folder {self.file.parent}.", "Create it, or name another file."
             )
+        if self.file and os.path.lexists(self.file) and not self.file.is_file():
+            what = "folder" if self.file.is_dir() else "link to itself, a pipe or a device"
+            raise ConfigurationError("--database", f"{self.file} is a {what}.", "Name a DuckDB file.")
 
     def existing(self, clock: Clock, budget: Budget, wait: float, *, read_only: bool = False) -> dlt.Pipeline:
         """A pipeline for queries; it does not create a DuckDB file.
@@ -212,8 +216,6 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
 def _missing_file(database: Path) -> ConfigurationError:
     """The error for a DuckDB file that does not exist, with the DuckDB files of its folder."""
     path = database.absolute()
-    if path.is_dir():
-        return ConfigurationError("--database", f"{path} is a folder.", "Name a DuckDB file.")
     others = sorted(one.name for one in path.parent.glob("*.duckdb"))
     there = f"{path.parent} has {', '.join(others)}." if others else f"There is no DuckDB file in {path.parent}."
     return ConfigurationError(

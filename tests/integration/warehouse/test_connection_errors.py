@@ -122,6 +122,15 @@ class TestNotThere:
         assert made.code == 78, made
         assert "is a folder" in made.says
 
+    @pytest.mark.parametrize("command", [*READERS, ("sync",)], ids=" ".join)
+    def test_a_link_to_itself(self, desk, command, monkeypatch):
+        monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_one")
+        monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_of_app_one")
+        desk.database.symlink_to(desk.database)
+        made = desk.run(*command)
+        assert made.code == 78, made
+        assert "is a link to itself" in made.says
+
     @pytest.mark.parametrize("command", READERS, ids=" ".join)
     def test_a_dataset(self, desk, command):
         with duckdb.connect(str(desk.database)) as connection:
