@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..core.redaction import redact
+from ..core.text import is_utf8, printable
 from .console import say
 
 REMOVED = {
@@ -104,6 +105,9 @@ class Commands(Group):
         """See `click.Command.parse_args`."""
         ctx.meta[_AS_JSON] = _JSON in args
         try:
+            for one in args:
+                if not is_utf8(one):
+                    ctx.fail(f"'{printable(one)}' is not UTF-8.")
             return super().parse_args(ctx, args)
         except Exception as error:
             _say_usage_error(ctx, error)

@@ -18,6 +18,7 @@ from ..core.errors import (
     ConfigurationError,
     Interrupted,
 )
+from ..core.file_system import check_working_folder
 from ..core.private_files import check_own, private_files, replace_own
 from ..core.process import resume_garbage_collection
 from ..core.redaction import redact, redact_logging
@@ -81,6 +82,7 @@ class Reporter:
             from ..config.settings import check_configuration
 
             resume_garbage_collection()  # dlt is imported now, by the settings.
+            check_working_folder()
             self._open()
             check_configuration()
             with private_files():

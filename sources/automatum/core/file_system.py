@@ -9,6 +9,7 @@ from typing import Literal
 import platformdirs
 
 from .errors import ConfigurationError
+from .text import is_utf8, printable
 
 NETWORK = ("nfs", "cifs", "smb", "afs", "afpfs", "ceph", "gfs", "glusterfs", "gpfs", "lustre", "ocfs", "beegfs")
 """Prefixes of file systems on which SQLite's locks do not work between machines (sqlite.org/faq)."""
@@ -25,6 +26,20 @@ def user_folder(kind: Literal["data", "state"]) -> Path:
         if (path := find("automatum", appauthor=False)).is_absolute():
             return path
     raise ConfigurationError("HOME", "is not the absolute path of a folder.", f"Set it, or XDG_{kind.upper()}_HOME.")
+
+
+def check_working_folder() -> None:
+    """Refuse a working folder that was removed, or that JSON and the state of dlt cannot name.
+
+    Raises:
+        ConfigurationError: It is one of these.
+    """
+    folder, problem = "", "It cannot be used any more"
+    with suppress(OSError):
+        folder, problem = str(Path.cwd()), "is not UTF-8"
+        if is_utf8(folder):
+            return
+    raise ConfigurationError("working folder", f"{printable(folder)} {problem}.".lstrip(), "Change to another folder.")
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:

@@ -32,6 +32,11 @@ def escape_json(text: str) -> str:
     )
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text of the system, such as an argument or a path, was UTF-8. JSON has no character for other bytes."""
+    return text.encode("utf-8", "ignore").decode() == text
+
+
 def letters_and_digits(text: str) -> str:
     """Return the ASCII letters and digits of a text, in lower case: `Not_Accepted` is `notaccepted`."""
     return re.sub(r"[^a-z0-9]", "", text.lower())

@@ -1,5 +1,7 @@
 """The command line fits a screen, and refuses by name what earlier versions had."""
 
+import json
+
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -76,3 +78,23 @@ def test_an_option_that_went_from_a_group_says_what_to_do_below_it(arguments, st
 
 def test_an_option_that_never_was_is_not_said_to_have_been_removed():
     assert "was removed" not in CliRunner().invoke(app, ["models", "list", "--lock-wait", "1", "--json"]).output
+
+
+@pytest.mark.parametrize("arguments", [("sync", "--dataset", "\udcff"), ("status", "--json", "--database", "a\udcff")])
+def test_an_argument_that_is_not_utf8_is_wrong(arguments):
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 2
+    assert "\\udcff' is not UTF-8." in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["sync", "status", "check", "discover", "push status"])
+@pytest.mark.parametrize("problem", ["removed", "not UTF-8"])
+def test_a_working_folder_that_cannot_be_used_is_refused(tmp_path, monkeypatch, command, problem):
+    folder = tmp_path / ("removed" if problem == "removed" else "\udcff")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    if problem == "removed":
+        folder.rmdir()
+    ran = CliRunner().invoke(app, [*command.split(), "--json"])
+    assert ran.exit_code == 78, ran.output
+    assert json.loads(ran.stdout)["errors"][0]["message"].startswith("working folder: ")
