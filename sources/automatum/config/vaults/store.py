@@ -201,7 +201,9 @@ class VaultProvider(ConfigProvider):
         organization = sections[2] if len(sections) == 3 and sections[2] in organization_names() else None
         if address is None or sections != (*SECTIONS, *filter(None, (organization,))):
             return None, name
-        value = self._read(address.for_organization(organization), key in CREDENTIALS).get(key)
+        # Organizations share what is in the secret above theirs, if there is one, but for the credentials.
+        shared = organization is None and bool(organization_names())
+        value = self._read(address.for_organization(organization), key in CREDENTIALS, shared).get(key)
         return value.reveal() if isinstance(value, Secret) else value, name
 
     def reload(self) -> None:
@@ -209,10 +211,15 @@ class VaultProvider(ConfigProvider):
         with self._lock:
             self._documents.clear()
 
-    def _read(self, secret: VaultSecret, ask: bool) -> dict[str, Any]:
+    def _read(self, secret: VaultSecret, ask: bool, shared: bool) -> dict[str, Any]:
         with self._lock:
-            if secret not in self._documents and ask:
-                found = secret.read()
+            if secret not in self._documents and (ask or (shared and self._documents)):
+                try:
+                    found = secret.read() if ask else secret.read() or {}
+                except VaultDenied:
+                    if ask:
+                        raise
+                    found = {}  # A policy may grant the secrets of organizations alone.
                 if found is None:
                     raise ConfigurationError(
                         KEY,

@@ -114,7 +114,27 @@ def test_each_organization_has_a_secret_of_its_own(secret, desk, asked):
         "acme": ("app_a", "secret_of_acme_1"),
         "globex": ("app_g", "secret_of_globex"),
     }
-    assert asked == [f"{secret.address}/acme", f"{secret.address}/globex"]
+    assert asked == [f"{secret.address}/acme", secret.address, f"{secret.address}/globex"]
+
+
+def test_organizations_share_what_is_no_credential(secret, desk):
+    """A `personal_key` there was refused as not set, and the URLs were not used."""
+    shared = {"personal_key": "key-of-the-hashes", "quota_url": "memory://"}
+    secret.put({**BOTH, **shared})
+    secret.put({"client_id": "app_a", "client_secret": "secret_of_acme_1"}, "acme")
+    secret.put({"client_id": "app_g", "client_secret": "secret_of_globex", "quota_url": "memory://own"}, "globex")
+    desk.set(secrets_from=secret.address, organizations=[{"name": "acme"}, {"name": "globex"}])
+    acme, globex = resolve_settings(organization="acme"), resolve_settings(organization="globex")
+    assert (acme.client_id, globex.client_id) == ("app_a", "app_g")
+    assert acme.personal_key == globex.personal_key == Secret("key-of-the-hashes")
+    assert (acme.quota_url, globex.quota_url) == (Secret("memory://"), Secret("memory://own"))
+
+
+def test_a_policy_may_grant_the_secret_of_an_organization_alone(bao, desk, monkeypatch):  # noqa: F811
+    bao.put("alone/acme", BOTH)
+    monkeypatch.setenv("VAULT_TOKEN", bao.token_for("alone/acme", "read"))
+    desk.set(secrets_from=f"vault+http://{bao.host}/secret/alone", organizations=[{"name": "acme"}])
+    assert resolve_settings(organization="acme").client_id == "app_vaulted"
 
 
 def test_an_organization_never_gets_the_credentials_of_another(secret, desk):
