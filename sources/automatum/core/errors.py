@@ -32,7 +32,7 @@ The exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from .clock import instant
@@ -195,15 +195,19 @@ class PlanDiffers(AutomatumError):
 
 
 class TooOld(AutomatumError):
-    """Data is older than it may be. The message names the tables, each with its age, and the age that is allowed."""
+    """Data is older than it may be. The message names the tables, each with its age, and the age that is allowed.
+
+    The next step names those that the settings do not read any more, such as a report that was renamed.
+    """
 
     exit_code = EXIT_INCOMPLETE
 
-    def __init__(self, tables: Iterable[str], most: str) -> None:
-        super().__init__(
-            f"No complete sweep within {most}: {', '.join(tables)}.",
-            "Look at the log of the sync, and run: automatum sync",
-        )
+    def __init__(self, tables: Iterable[str], most: str, left: Sequence[str] = ()) -> None:
+        step = "Look at the log of the sync, and run: automatum sync"
+        if left:
+            watched = "list those to watch in sources.automatum.tables"
+            step = f"The settings do not read {', '.join(left)}: {watched}. {step}"
+        super().__init__(f"No complete sweep within {most}: {', '.join(tables)}.", step)
 
 
 class Unproven(AutomatumError):

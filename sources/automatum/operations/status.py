@@ -14,7 +14,7 @@ from dlt.common.pipeline import SupportsPipeline
 
 from ..api.overrides import resolve_endpoints
 from ..config.organizations import organization_names
-from ..config.settings import parse_age, resolve_settings
+from ..config.settings import AutomatumSettings, parse_age, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, format_age, instant, utc
 from ..core.errors import (
@@ -139,7 +139,7 @@ def read_status(
     settings = resolve_settings(with_credentials=False)
     most = parse_age(max_age, "--max-age") if max_age else settings.max_age_seconds()
     found = Status(read_sweeps(pipeline, clock.time()), ledgers_unresolved(clock))
-    found.old = _find_old(found.figures, settings.tables or (), most, never=True)
+    found.old = _find_old(found.figures, settings, settings.tables or (), most, never=True)
     if copy:
         found.read_copy = {"file": str(copy), "made_at": utc(copy.stat().st_mtime)}
     if verify:
@@ -173,7 +173,9 @@ def not_overdue(options: SyncOptions) -> Iterator[Callable[[int], None]]:
 
     def check_age(exit_code: int) -> None:
         tables = options.tables or settings.tables or ()
-        if exit_code == EXIT_MORE_TO_DO and most is not None and (old := _overdue(options, tables, most, clock)):
+        if exit_code != EXIT_MORE_TO_DO or most is None:
+            return
+        if old := _overdue(options, settings, tables, most, clock):
             raise old
 
     try:
@@ -183,7 +185,9 @@ def not_overdue(options: SyncOptions) -> Iterator[Callable[[int], None]]:
         raise
 
 
-def _overdue(options: SyncOptions, tables: Sequence[str], most: float, clock: Clock) -> TooOld | None:
+def _overdue(
+    options: SyncOptions, settings: AutomatumSettings, tables: Sequence[str], most: float, clock: Clock
+) -> TooOld | None:
     now, target = clock.time(), options.target
     if target.missing:
         return None
@@ -194,12 +198,13 @@ def _overdue(options: SyncOptions, tables: Sequence[str], most: float, clock: Cl
             return TooOld([f"{target.database} was last written {format_age(age)} ago"], format_age(most))
     with suppress(AutomatumError):
         figures = read_sweeps(target.existing(clock, Budget(clock), 0.0), now)
-        return _find_old(figures, tables, most, never=False, organizations=options.organizations)
+        return _find_old(figures, settings, tables, most, never=False, organizations=options.organizations)
     return None
 
 
 def _find_old(
     figures: Mapping[str, Any],
+    settings: AutomatumSettings,
     tables: Sequence[str],
     most: float | None,
     *,
@@ -210,17 +215,20 @@ def _find_old(
     if most is None:
         return None
     parts = figures.get("organizations", {"": figures})
+    if parts.keys() >= set(organization_names()):  # Otherwise one has a new name, and was not synced by it yet.
+        organizations = organizations or organization_names()
     old = ["nothing was synced yet"] if never and not any(part["tables"] for part in parts.values()) else []
+    left, read = set[str](), {one.table for one in resolve_endpoints(settings)}
     for name, part in parts.items():
         for table, row in part["tables"].items():
             group, age = "analytics" if table.startswith("analytics_") else table, row["complete_age_seconds"]
             chosen = not tables or table in tables or group in tables
-            if chosen and (not name or not organizations or name in organizations):
-                if age is None and never:
-                    old.append(f"{name} {table} (never)".strip())
-                elif age is not None and age > most:
-                    old.append(f"{name} {table} ({format_age(age)} ago)".strip())
-    return TooOld(old, format_age(most)) if old else None
+            known = chosen and (not name or not organizations or name in organizations)
+            if known and (never if age is None else age > most):
+                since = "never" if age is None else f"{format_age(age)} ago"
+                old.append(f"{name} {table} ({since})".strip())
+                left |= {table} - read
+    return TooOld(old, format_age(most), sorted(left)) if old else None
 
 
 def ledgers_unresolved(clock: Clock) -> list[dict[str, Any]]:

@@ -80,6 +80,25 @@ def test_the_age_of_another_organization_does_not_count(start, desk):
     bound = ("--max-requests", "3")
     assert desk.run("sync", "customers", "--organization", "acme", *bound).code == 75
     assert desk.run("sync", "customers", "--organization", "globex", *bound).code == 65
+    assert desk.run("status").code == 65
+    desk.set(organizations=[{"name": "acme"}])
+    assert desk.run("status").code == 0, "globex was removed from the settings"
+    desk.set(organizations=[{"name": "acme"}, {"name": "globus"}])
+    assert desk.run("status").code == 65, "globex may have got another name"
+
+
+def test_a_report_that_was_renamed_is_named_with_the_way_out(small, desk):
+    """`automatum sync` cannot help, and the alarm would never end."""
+    desk.set(reports=[{"name": "takings", "path": "analytics/revenue"}])
+    assert desk.sync("analytics").code == 0
+    desk.set(reports=[{"name": "income", "path": "analytics/revenue"}])
+    assert desk.sync("analytics").code == 0
+    grow_old(desk, 72, table_name="analytics_takings")
+    ran = desk.run("status", "--max-age", "26h")
+    assert ran.code == 65
+    assert "do not read analytics_takings: list those to watch in sources.automatum.tables." in ran.says
+    desk.set(tables=["analytics_income", "analytics_revenue"])
+    assert desk.run("status", "--max-age", "26h").code == 0
 
 
 def test_a_file_that_nobody_wrote_to_is_old_although_it_cannot_be_read(small, desk):
