@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from ..core.process import user_name
 from ..warehouse.dataset import use_stored_owner
+from ..warehouse.duckdb_file import open_when_free
 from .export import refuse_older
 from .ledger.events import apply_events, read_events
 from .ledger.ledger import Ledger
@@ -69,23 +71,23 @@ def run_push(
             ledger.require()
         elif not ledger.exists and (lost := problem_of_missing(ledger.location, ledger.path, begin=True)):
             raise lost
-        pipeline = _pipeline(settings, options, clock, budget, pipeline)
-        if session and pipeline is not None:
-            refuse_older(ledger, pipeline, settings.owner)
-        # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
-        now = utc(clock.time())
-        found = read_usage(
-            usage,
-            pipeline=pipeline,
-            grain=options.grain,
-            until=now - timedelta(minutes=settings.metering_grace_minutes),
-            now=now,
-            mapping=options.mapping,
-            source=options.source,
-            organization_id=settings.owner,
-            unchecked=options.unchecked,
-            clock=clock,
-        )
+        with _reading(settings, options, clock, budget, pipeline) as place:
+            if session and place is not None:
+                refuse_older(ledger, place, settings.owner)
+            # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
+            now = utc(clock.time())
+            found = read_usage(
+                usage,
+                pipeline=place,
+                grain=options.grain,
+                until=now - timedelta(minutes=settings.metering_grace_minutes),
+                now=now,
+                mapping=options.mapping,
+                source=options.source,
+                organization_id=settings.owner,
+                unchecked=options.unchecked,
+                clock=clock,
+            )
         return push(session, found, ledger, _limited(options, settings), user_name())
 
 
@@ -174,6 +176,21 @@ def _budget(clock: Clock, options: PushOptions, stop: threading.Event | None) ->
 def _open(settings: AutomatumSettings, options: PushOptions, clock: Clock, *, begin: bool = False) -> Ledger:
     url = find_ledger(settings)
     return Ledger.open(url, clock, ledger_owner(settings), begin=begin, write=options.confirm)
+
+
+@contextmanager
+def _reading(
+    settings: AutomatumSettings,
+    options: PushOptions,
+    clock: Clock,
+    budget: Budget,
+    given: SupportsPipeline | None,
+) -> Iterator[SupportsPipeline | None]:
+    """The pipeline, whose DuckDB file stays open: another push would take it between two queries."""
+    target = options.target
+    file = None if given or target.missing else target.file
+    with closing(open_when_free(file, wait=options.lock_wait, clock=clock, budget=budget)) if file else nullcontext():
+        yield _pipeline(settings, options, clock, budget, given)
 
 
 def _pipeline(

@@ -3,6 +3,8 @@
 import ast
 import json
 import random
+import subprocess
+import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -773,3 +775,18 @@ def test_a_rejected_line_is_65_each_time_and_named(tmp_path):
             summary = books.push(rows)
             assert (summary.exit_code, summary.requests, summary.lines["rejected"]) == (65, requests, 1)
         assert "Not for sale" in summary.to_json()["waiting"][0]["error"]
+
+
+@pytest.mark.slow
+def test_a_push_keeps_the_file_open_between_its_queries(small, desk):
+    """As found: of two pushes at once, one in three ended with 69: the other one had the file meanwhile."""
+    desk.sync()
+    codes = []
+
+    def usage():
+        other = [sys.executable, "-c", f"import duckdb; duckdb.connect({str(desk.database)!r})"]
+        codes.append(subprocess.run(other, stderr=subprocess.DEVNULL).returncode)
+        yield from rows_of(small, most=1)
+
+    assert automatum.run_push(usage(), automatum.PushOptions()).lines["to_send"] == 1
+    assert codes == [1]
