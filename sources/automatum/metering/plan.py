@@ -47,6 +47,7 @@ class Plan:
         waiting: Entries that wait for a person or an event, as they are after this push: those of lines of the usage,
             and those that are `gone`.
         sending: Number of lines that another push is sending.
+        pending: Those among them with other units or another price. A later push compares them.
         limit: Why nothing at all is sent; "" if the push is within its limits.
         unusual: Lines with far more than usual, for people.
     """
@@ -63,6 +64,7 @@ class Plan:
     refusals: list[Refusal] = field(default_factory=list)
     waiting: list[Entry] = field(default_factory=list)
     sending: int = 0
+    pending: int = 0
     limit: str = ""
     unusual: list[str] = field(default_factory=list)
 
@@ -163,6 +165,7 @@ def _compare(plan: Plan, line: Line, entry: Entry, source: str) -> None:
         entry = entry.with_asked(line, source, confirmed=False)
     if entry.state == "sending":
         plan.sending += 1
+        plan.pending += _differs(line, entry)
     elif entry.state in OPEN:
         plan.waiting.append(entry)
     else:

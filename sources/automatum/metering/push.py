@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..api.session import ApiSession
 from ..core.clock import instant
-from ..core.errors import EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo, worst_exit_code
+from ..core.errors import EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, Busy, MoreToDo, worst_exit_code
 from ..core.json_rows import JsonRows, whole
 from ..core.result_line import result_line
 from ..core.text import plural
@@ -30,6 +30,8 @@ from .usage.usage import Usage
 logger = logging.getLogger("automatum")
 
 Verdict = Literal["dry_run", "complete", "incomplete", "more_to_do"]
+
+_AGAIN = "Run again when it has ended: what differs can then be compared."
 
 
 @dataclass(kw_only=True)
@@ -264,6 +266,9 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, options
         sent = SendResult() if plan.limit else sender.send(plan.to_send)
         if sent.elsewhere:
             _compare_again(plan, run, replace(usage, lines=tuple(sent.elsewhere)), ledger, options)
+        if plan.pending and not sent.stopped:
+            what = plural(plan.pending, "line")
+            sent.stopped = Busy(f"Another push is sending {what} with other units or another price.", _AGAIN)
         reason = plan.limit or (sent.stopped.message if sent.stopped else "")
         run.end(complete=not reason, reason=reason)
     more = isinstance(sent.stopped, MoreToDo)
@@ -291,5 +296,6 @@ def _compare_again(plan: Plan, run: Run, usage: Usage, ledger: Ledger, options: 
     run.record(asked=found.asked, refusals=found.refusals, sources=found.sources)
     plan.refusals += found.refusals
     plan.sources += found.sources
+    plan.pending += found.pending
     ids = {line.id for line in usage.lines}
     plan.waiting += [entry for entry in found.waiting if entry.id in ids]

@@ -201,6 +201,23 @@ def test_m8_a_line_that_another_push_sends_meanwhile_is_compared_with_it(other, 
     assert summary.exit_code == (65 if waits else 0)
 
 
+def test_i5_other_units_of_a_line_that_is_being_sent_are_for_the_next_push(api, books, tmp_path):
+    """Until its call ends nobody can say what is open; 0 would hide the difference from a scheduler."""
+    others = []
+
+    def decide(number, body):
+        others.append(Books(api.url, tmp_path).push([row(units="7")], source="a.csv"))
+        return True, Say(202, YES)
+
+    api.decide = decide
+    assert books.push([row()], source="a.csv").exit_code == 0
+    (other,) = others
+    assert (other.exit_code, other.verdict, other.requests) == (75, "more_to_do", 0)
+    assert "1 line with other units" in other.line()
+    again = books.push([row(units="7")], source="a.csv")
+    assert (again.exit_code, again.lines["conflict"], len(api.taken)) == (65, 1, 1)
+
+
 # What is gone, and what overlaps
 
 
