@@ -152,11 +152,14 @@ class Forget:
                     )
 
     def _staging(self, client: Any) -> list[str]:
-        """Tables of the staging datasets of all pipelines that load to this dataset, apart from dlt's own."""
-        query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema <> %s"
-        begin = f"{client.dataset_name}_staging"
-        found = [(schema, name) for schema, name in client.execute_sql(query, client.dataset_name)]
-        own = [(schema, name) for schema, name in found if schema == begin or schema.startswith(f"{begin}_")]
+        """Tables of the staging datasets of all pipelines that load to this dataset, apart from dlt's own.
+
+        A schema of that name may have tables of others, such as dbt's: only those that the dataset has, too, are ours.
+        """
+        query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
+        begin, loaded = f"{client.dataset_name}_staging", _stored_columns(client)
+        own = [(schema, name) for schema, name in client.execute_sql(query) if name in loaded]
+        own = [(schema, name) for schema, name in own if schema == begin or schema.startswith(f"{begin}_")]
         return [f'"{schema}"."{name}"' for schema, name in own if not name.startswith("_dlt")]
 
 

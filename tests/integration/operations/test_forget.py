@@ -153,6 +153,18 @@ def test_the_command_changes_nothing_until_it_is_confirmed(site, tmp_path, monke
     assert run("c9", "--confirm").exit_code == 78
 
 
+def test_tables_of_others_in_a_schema_with_the_name_of_the_staging_dataset_stay(site):
+    """As those that dbt makes for models with the schema `staging`."""
+    serve(site)
+    sync(site)
+    with site.pipeline(site.place).sql_client() as client:
+        client.execute_sql("CREATE SCHEMA IF NOT EXISTS automatum_staging")
+        client.execute_sql("CREATE TABLE automatum_staging.stg_plans AS SELECT 1 AS plan")
+        client.execute_sql("CREATE VIEW automatum_staging.stg_customers AS SELECT id FROM automatum.customers")
+    forget(site).confirm()
+    assert rows(site, "SELECT plan FROM automatum_staging.stg_plans") == [(1,)]
+
+
 def test_an_unknown_customer_is_refused(site):
     serve(site)
     sync(site)
