@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,14 +150,17 @@ def create_tables(client: Any, force: bool) -> None:
     client.update_stored_schema(only_tables=names, force=force)
 
 
-def drop_staging(client: Any) -> None:
-    """Delete the staging dataset, which the next load makes again; its tables may be of another schema."""
+def drop_staging(client: Any, tables: Collection[str]) -> None:
+    """Delete tables of the staging dataset, which the next load makes again: they may be of another schema.
+
+    A schema of that name may have tables of others, such as dbt's, which stay.
+    """
     if not isinstance(client, WithStagingDataset):
         return
     opened: Any = client
     with client.with_staging_dataset():
         if opened.is_storage_initialized():
-            opened.drop_storage()
+            opened.drop_tables(*tables, opened.schema.version_table_name, delete_schema=False)
 
 
 def print_paths_without_sqlalchemy() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -90,9 +90,10 @@ class WriteFailed(Exception):
 
     @property
     def words(self) -> str:
-        """What the destination said."""
+        """What the destination said, without the row that Postgres quotes as detail: it is a customer's data."""
         origin = getattr(self.cause, "client_exception", None) or self.cause  # dlt names the job first.
-        return f"{type(origin).__name__}: {redact(str(origin)).strip()[:500]}"
+        said = redact(str(origin)).partition("\nDETAIL:")[0]
+        return f"{type(origin).__name__}: {said.strip()[:500]}"
 
 
 class DuckDbWriter:
@@ -190,9 +191,11 @@ class PackageWriter:
         for setting in ("TRUNCATE_STAGING_DATASET", "DELETE_COMPLETED_JOBS"):
             os.environ.setdefault(f"{pipeline.pipeline_name.upper()}__LOAD__{setting}", "true")
         self._pipeline: Any = pipeline
+        self._names: Collection[str] = ()
 
     def read(self, chunk: ChunkTables) -> None:
         """Extract the tables; see `DuckDbWriter`."""
+        self._names = chunk.declared.keys()
 
         def resource(name: str) -> DltResource:
             def rows() -> Iterator[Any]:
@@ -225,7 +228,7 @@ class PackageWriter:
         self._pipeline.drop()
         # The next load says what is wrong with the destination.
         with suppress(Exception), open_client(self._pipeline) as client:
-            drop_staging(client)
+            drop_staging(client, self._names)
 
 
 def _step(run: Callable[[], Any]) -> None:

@@ -1,9 +1,13 @@
 """Rows that the destination refuses are dropped, and cost no other table its rows (I1, I9)."""
 
+from contextlib import closing
+
 import duckdb
+import psycopg2
 import pytest
 
 from tests.support.desk import SMALL, api_requests
+from tests.support.postgres import postgres  # noqa: F401
 
 
 @pytest.fixture
@@ -44,3 +48,22 @@ def test_a_table_that_takes_no_rows_costs_no_other_table_its_rows_i1(desk, poiso
         connection.execute("ALTER TABLE automatum.customers DROP COLUMN theirs")
     assert desk.sync().code == 0
     assert rows(desk, "customers") == SMALL["customers"] + 1
+
+
+@pytest.mark.slow
+def test_a_refused_load_leaves_the_tables_of_others_and_shows_no_row(desk, small, postgres, monkeypatch):  # noqa: F811
+    """dbt gives models with the schema `staging` the schema in which dlt stages rows, which was dropped."""
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres)
+    assert desk.sync("customers", "--destination", "postgres").code == 0
+    with closing(psycopg2.connect(postgres)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE automatum_staging.stg_plans AS SELECT 1 AS plan")
+        cursor.execute("ALTER TABLE automatum.customers ADD CONSTRAINT theirs CHECK (email <> 'canary@example.com')")
+    small.rows.insert("customers", {"email": "canary@example.com"})
+    ran = desk.run("sync", "customers", "--destination", "postgres", "--json")
+    assert ran.code == 69 and "theirs" in ran.says, ran
+    assert "canary" not in ran.out + ran.err
+    with closing(psycopg2.connect(postgres)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT plan FROM automatum_staging.stg_plans")
+        assert cursor.fetchall() == [(1,)]
+        cursor.execute("ALTER TABLE automatum.customers DROP CONSTRAINT theirs")
+    assert desk.sync("customers", "--destination", "postgres").code == 0
