@@ -62,6 +62,10 @@ class Target:
     dataset: str = DEFAULT_DATASET
     database: Path = DEFAULT_DATABASE
 
+    def __post_init__(self) -> None:
+        # A notebook may name the file by a text.
+        object.__setattr__(self, "database", Path(self.database))
+
     @property
     def file(self) -> Path | None:
         """The DuckDB file with symbolic links resolved; None for another destination."""

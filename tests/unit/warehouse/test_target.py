@@ -58,3 +58,7 @@ def test_a_dataset_that_duckdb_takes_for_its_own_is_refused(isolated, dataset):
     with pytest.raises(ConfigurationError, match=f"'{dataset}'"):
         Target(dataset=dataset).open()
     Target("postgres").check_name("--into", dataset)
+
+
+def test_the_file_may_be_named_by_a_text(tmp_path):
+    assert Target(database=f"{tmp_path}/vendor.duckdb").file == tmp_path / "vendor.duckdb"
