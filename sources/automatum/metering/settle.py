@@ -210,6 +210,7 @@ def _refuse(
         (None, not is_open, f"it is {state}, and nothing of it is open"),
         ("billed", corrected and entry.carried_units > line.units, "more is carried than is asked for: --never"),
         ("billed", not corrected and call is None, "it was never sent; if it was billed by other means: --never"),
+        ("not_billed", send and partly and not entry.open_units, "it counts as billed: --not-billed alone first"),
         ("not_billed", send and partly, "a part of it is billed: --carry bills the rest"),
         ("not_billed", send and parent, f"it bills the usage of another line: push settle {parent} --carry"),
         ("not_billed", state == "unbilled" and not send, "it is not billed already: --send, or --carry"),

@@ -371,6 +371,18 @@ def test_m3_a_carried_line_is_never_sent_again_in_full(late, api, books):
     assert billed(api) == 14
 
 
+def test_a_line_that_counts_as_billed_is_sent_after_the_two_decisions_that_are_named(api, books):
+    lose(api, taken=False)
+    books.push(usage(13))
+    entry = only(books, state="unknown")
+    books.settle(entry.id, "billed")
+    assert "--not-billed alone first" in books.settle(entry.id, "not_billed", send=True).refused[0][1]
+    yes(api)
+    books.settle(entry.id, "not_billed")
+    assert books.settle(entry.id, "not_billed", send=True).exit_code == 0
+    assert billed(api) == 13
+
+
 def test_m3_what_was_carried_of_an_expired_line_is_not_sent_again(api, books):
     entry = expire(books, 5)
     books.settle(entry.id, "carry")
