@@ -477,9 +477,9 @@ class Machine:
 
     def _some(self, lines, states):
         """Some lines in these states, and seldom one about which a person has decided before."""
-        found = [row for row in lines if row["state"] in states]
-        if self.rng.random() < 0.1:
-            found += [row for row in lines if row["settled_by"] == "hand"]
+        decided = self.rng.random() < 0.1
+        # Each once: after the first decision, a second one would not know what has become of the line.
+        found = [row for row in lines if row["state"] in states or (decided and row["settled_by"] == "hand")]
         self.rng.shuffle(found)
         return found[:4]
 
