@@ -112,11 +112,11 @@ def test_a_closed_port_is_no_mishap():
 
 @pytest.mark.parametrize("answer", [Say(hang=True), Say(trickle=0.02)])
 def test_a_slow_server_is_given_up(hook, answer):
-    """Neither silence nor an answer that never ends holds the run: a twentieth of a second an attempt here."""
+    """Neither silence nor an answer that never ends holds the run: half a second an attempt here."""
     hook.say(PATH, answer)
     began = time.monotonic()
-    assert "answer" in Webhook(Secret(hook.url + PATH), clock=Unwaiting(), timeout=0.05).post(TEXT)
-    assert time.monotonic() - began < 3
+    assert "answer" in Webhook(Secret(hook.url + PATH), clock=Unwaiting(), timeout=0.5).post(TEXT)
+    assert time.monotonic() - began < 6
     assert len(hook.to(PATH)) == 2
 
 
